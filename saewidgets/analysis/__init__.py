@@ -1,0 +1,1 @@
+"""Questions put to a model and its SAE together: tokens, trust, maxima, steering."""

@@ -1,0 +1,205 @@
+"""The trust panel's numbers: does this SAE fit this model, and if not, what is the likely cause."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from saewidgets.analysis.fit import ce_recovered, cross_entropies, mean_l0, variance_explained
+from saewidgets.analysis.sample import token_blocks
+from saewidgets.analysis.tokens import SINK_RATIO, sinks
+from saewidgets.lm.capture import capture, capture_many
+from saewidgets.lm.model import LanguageModel
+from saewidgets.records import Finding, Provenance, Status, TrustReport
+from saewidgets.sae.autoencoder import SparseAutoencoder
+
+CHECK_TOKENS = 1024
+NEARBY_LAYERS = 3
+SCALES = (0.25, 0.5, 2.0, 4.0)
+CLEAR_GAIN = 0.03
+"""How much more variance a changed setting must explain before it is named as the likely cause."""
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Activations of the built-in sample at the SAE's hook."""
+
+    ids: Tensor
+    x: Tensor
+    keep: Tensor
+
+    @property
+    def kept(self) -> Tensor:
+        return self.x[self.keep]
+
+
+@torch.inference_mode()
+def check(model: LanguageModel, sae: SparseAutoencoder, hook_name: str, prepend_bos: bool) -> TrustReport:
+    """Measure an SAE on about 1k built-in tokens and judge every figure green, amber or red.
+
+    Besides the figures themselves, every setting that is commonly wrong is changed in turn (layer, BOS, scale of the
+    input, centring, subtraction of b_dec); a change that explains clearly more variance is the likely cause.
+
+    Raises:
+        ValueError: when the hook is unknown or its width is not the SAE's ``d_in``.
+    """
+    sample = _sample(model, hook_name, prepend_bos)
+    if sample.x.shape[-1] != sae.d_in:
+        raise ValueError(
+            f"{hook_name} of {model.name} is {sample.x.shape[-1]} wide, but this SAE reads d_in={sae.d_in}: "
+            "it belongs to another model or hook"
+        )
+    explained = variance_explained(sample.kept, sae.reconstruct(sample.kept))
+    better = _alternatives(model, sae, sample, hook_name, prepend_bos)
+    gains = {cause: value for cause, value in better.items() if value > explained + CLEAR_GAIN}
+    likely = max(gains, key=lambda cause: gains[cause], default="")
+    findings = (
+        Finding("hook and width", float(sae.d_in), "green", f"{hook_name}, {sae.d_in} wide"),
+        _explained(explained, likely, gains.get(likely, explained), sae),
+        _recovered(model, sae, sample, hook_name, likely),
+        _l0(mean_l0(sae, sample.kept), sae),
+        _norms(sae, sample.kept),
+        _layer(hook_name, explained, better),
+        _bos(model, sae, prepend_bos, better, explained),
+        _outliers(sample),
+    )
+    place = Provenance(model.name, repr(sae), hook_name, sae.hash(), model.hash())
+    return TrustReport(findings, int(sample.ids.numel()), place)
+
+
+def _sample(model: LanguageModel, hook_name: str, prepend_bos: bool) -> _Sample:
+    ids = token_blocks(model, CHECK_TOKENS, prepend_bos)
+    x = capture(model, ids, hook_name)
+    return _Sample(ids, x, _kept(x, model, ids))
+
+
+def _kept(x: Tensor, model: LanguageModel, ids: Tensor) -> Tensor:
+    """All positions but BOS and a sink at position 0; outliers elsewhere stay in, as in any evaluation."""
+    keep = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+    sink_first = torch.stack([sinks(row)[0] for row in x])
+    keep[:, 0] = ~(sink_first | (ids[:, 0] == model.tokenizer.bos_token_id).to(x.device))
+    return keep
+
+
+def _alternatives(
+    model: LanguageModel, sae: SparseAutoencoder, sample: _Sample, hook_name: str, prepend_bos: bool
+) -> dict[str, float]:
+    """Variance explained under each changed setting, by a sentence that names the change."""
+    found: dict[str, float] = {}
+    x = sample.kept
+    for name, other in _nearby(model, sample.ids, hook_name, sae.d_in).items():
+        found[f"{name} fits better: pass hook_name={name!r}"] = _fit(sae, other[_kept(other, model, sample.ids)])
+    for scale in SCALES:
+        cause = f"the input seems to be off by a factor of {1 / scale:g}: check the SAE's normalisation"
+        found[cause] = variance_explained(x, sae.reconstruct(x * scale) / scale)
+    centred = "not centring" if sae.center_input else "centring"
+    changed = replace(sae, center_input=not sae.center_input)
+    found[f"{centred} the input over d_in fits better: pass center_input={changed.center_input}"] = _fit(changed, x)
+    unshifted = replace(sae, apply_b_dec_to_input=not sae.apply_b_dec_to_input)
+    found[f"apply_b_dec_to_input={unshifted.apply_b_dec_to_input} fits better"] = _fit(unshifted, x)
+    if model.tokenizer.bos_token_id is not None:
+        other_bos = _sample(model, hook_name, not prepend_bos)
+        found[f"{_BOS}: pass prepend_bos={not prepend_bos}"] = _fit(sae, other_bos.kept)
+    return found
+
+
+_BOS = "the text fits better with BOS the other way"
+
+
+def _fit(sae: SparseAutoencoder, x: Tensor) -> float:
+    return variance_explained(x, sae.reconstruct(x))
+
+
+def _nearby(model: LanguageModel, ids: Tensor, hook_name: str, d_in: int) -> dict[str, Tensor]:
+    match = re.fullmatch(r"blocks\.(\d+)\.(.+)", hook_name)
+    if not match:
+        return {}
+    layer, site = int(match[1]), match[2]
+    near = [
+        n for n in range(layer - NEARBY_LAYERS, layer + NEARBY_LAYERS + 1) if n != layer and 0 <= n < model.n_layers
+    ]
+    found = capture_many(model, ids, [f"blocks.{n}.{site}" for n in near])
+    return {name: x for name, x in found.items() if x.shape[-1] == d_in}
+
+
+def _judge(value: float, green: float, amber: float) -> Status:
+    """Higher is better; NaN is red."""
+    return "green" if value >= green else "amber" if value >= amber else "red"
+
+
+def _explained(value: float, likely: str, best: float, sae: SparseAutoencoder) -> Finding:
+    measured = sae.card.get("variance_explained")
+    expected = f"at least 0.6; {measured:.2f} on its card" if measured else "at least 0.6"
+    status = _judge(value, 0.6, 0.3)
+    if likely:
+        status = "red" if best > value + 0.3 or status == "red" else "amber"
+        return Finding("variance explained", value, status, expected, f"{likely} (it explains {best:.2f})")
+    if measured and value < measured - 0.15 and status == "green":
+        status = "amber"
+    cause = "" if status == "green" else "no nearby layer, scale or BOS setting fits better: wrong model, or a weak SAE"
+    return Finding("variance explained", value, status, expected, cause)
+
+
+def _recovered(model: LanguageModel, sae: SparseAutoencoder, sample: _Sample, hook_name: str, likely: str) -> Finding:
+    mean = sample.kept.mean(0)
+    bare, with_sae, ablated = cross_entropies(model, sae, sample.ids, hook_name, sample.keep, mean)
+    value = ce_recovered(bare, with_sae, ablated)
+    status = _judge(value, 0.8, 0.5)
+    text = f"at least 0.8 of mean-ablation; loss {bare:.2f} bare, {with_sae:.2f} with the SAE, {ablated:.2f} ablated"
+    cause = likely or "predictions suffer when the SAE's reconstruction is used"
+    return Finding("CE recovered", value, status, text, "" if status == "green" else cause)
+
+
+def _l0(value: float, sae: SparseAutoencoder) -> Finding:
+    most = max(0.05 * sae.d_sae, 300.0)
+    if value < 1:
+        return Finding("L0", value, "red", f"1 to {most:.0f}", "almost nothing fires: a threshold or the input's scale")
+    if value > most:
+        return Finding("L0", value, "amber", f"1 to {most:.0f}", "too much fires: a threshold or the input's scale")
+    return Finding("L0", value, "green", f"1 to {most:.0f} active features a token")
+
+
+def _norms(sae: SparseAutoencoder, x: Tensor) -> Finding:
+    ratio = float(sae.reconstruct(x).float().norm(dim=-1).median() / x.float().norm(dim=-1).median())
+    good, near = 0.75 < ratio < 1.25, 0.5 < ratio < 2.0
+    status: Status = "green" if good else "amber" if near else "red"
+    cause = (
+        "" if good else "reconstructions have another size than the input: check normalisation or the decoder's scale"
+    )
+    return Finding("norm of reconstruction / input", ratio, status, "0.75 to 1.25", cause)
+
+
+def _layer(hook_name: str, explained: float, better: dict[str, float]) -> Finding:
+    near = {cause: value for cause, value in better.items() if "pass hook_name=" in cause}
+    best = max(near, key=lambda cause: near[cause], default="")
+    gap = explained - near[best] if best else math.nan
+    expected = f"{hook_name} explains more than the {len(near)} layers around it"
+    if best and gap < 0:
+        return Finding("margin over nearby layers", gap, "red" if gap < -0.3 else "amber", expected, best)
+    return Finding("margin over nearby layers", gap, "green", expected)
+
+
+def _bos(
+    model: LanguageModel, sae: SparseAutoencoder, prepend_bos: bool, better: dict[str, float], explained: float
+) -> Finding:
+    value = float(prepend_bos and model.tokenizer.bos_token_id is not None)
+    expected = f"prepend_bos={sae.prepend_bos}, as the SAE was trained"
+    gains = (c for c, value in better.items() if c.startswith(_BOS) and value > explained + CLEAR_GAIN)
+    cause = next(gains, "")
+    if prepend_bos != sae.prepend_bos and not cause:
+        cause = f"the SAE was trained with prepend_bos={sae.prepend_bos}"
+    return Finding("starts with BOS", value, "amber" if cause else "green", expected, cause)
+
+
+def _outliers(sample: _Sample) -> Finding:
+    massive = torch.stack([sinks(row) for row in sample.x])
+    massive[:, 0] = False
+    share = float(massive.float().mean())
+    expected = f"under 1 % of positions behind the first above {SINK_RATIO:g} median norms"
+    if share < 0.01:
+        return Finding("outlier positions", share, "green", expected)
+    return Finding("outlier positions", share, "amber", expected, "attention sinks inside the text: is BOS missing?")

@@ -1,0 +1,33 @@
+"""The embedded default: SmolLM2-135M-Instruct with our own SAE, offline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from saewidgets.session import Session
+
+DATA = Path(__file__).parent / "data"
+
+
+def demo(device: str = "cpu") -> Session:
+    """A session on SmolLM2-135M-Instruct and the SAE shipped with this package, with no network.
+
+    The model is what ``saewidgets fetch-demo`` put into the cache folder (once).
+
+    Raises:
+        FileNotFoundError: when it is not there yet; the message says what to run.
+
+    Example:
+        >>> demo().top_features("The Golden Gate Bridge").columns[0]
+        'feature'
+    """
+    import numpy as np
+
+    from saewidgets.demos.model import demo_model
+    from saewidgets.sae import files
+    from saewidgets.session import Session
+
+    sae = files.load(DATA / "sae")
+    return Session(demo_model(device), sae, maxima=np.load(DATA / "maxima.npy", allow_pickle=False))

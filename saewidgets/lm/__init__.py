@@ -1,0 +1,1 @@
+"""The model: loading, tokens, hooks, capture, intervention and generation on plain Hugging Face modules."""

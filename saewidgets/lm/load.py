@@ -1,0 +1,85 @@
+"""Any causal language model: by name, by path, as an object, as a bridge."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from saewidgets.lm.model import LanguageModel
+
+ALIASES = {"gpt2-small": "gpt2", "pythia-70m": "EleutherAI/pythia-70m", "gemma-2-2b": "google/gemma-2-2b"}
+
+
+def load_model(
+    model: Any,
+    tokenizer: Any = None,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | str | None = None,
+) -> LanguageModel:
+    """Make a model ready from a hub name, a folder, a Hugging Face module, a `TransformerBridge` or a LanguageModel.
+
+    Args:
+        model: what to load; an object is used as it is, never copied.
+        tokenizer: needed with a Hugging Face module whose name or path does not lead to one.
+        device: ``"cpu"``, ``"cuda"``, ``"mps"``; an object stays where it is unless this is given.
+        dtype: of the weights when loading by name or path; default float32 on CPU, the stored one elsewhere.
+
+    Raises:
+        FileNotFoundError: when a name or path leads to no model.
+        ValueError: when no tokenizer can be found for an object.
+        TypeError: when ``model`` is none of these.
+
+    Example:
+        >>> load_model("my-models/llama-tiny").n_layers
+        2
+    """
+    if isinstance(model, LanguageModel):
+        if device is not None:
+            model.module.to(device)
+        return model
+    if isinstance(model, (str, os.PathLike)):
+        return _from_name(os.fspath(model), tokenizer, device, dtype)
+    if hasattr(model, "hook_dict") and hasattr(model, "original_model"):
+        tokenizer = tokenizer or model.tokenizer
+        name = str(getattr(model.cfg, "model_name", "") or "bridge")
+        loaded = LanguageModel(model.original_model, tokenizer, name, bridge=model)
+    elif isinstance(model, torch.nn.Module) and hasattr(model, "config"):
+        name = str(getattr(model.config, "_name_or_path", "") or type(model).__name__)
+        loaded = LanguageModel(model, tokenizer or _tokenizer_of(name), name)
+    else:
+        raise TypeError(
+            "model must be a hub name, a folder, a Hugging Face causal language model or a TransformerBridge, "
+            f"got {type(model).__name__}"
+        )
+    if device is not None:
+        loaded.module.to(device)
+    return loaded
+
+
+def _from_name(name: str, tokenizer: Any, device: Any, dtype: Any) -> LanguageModel:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    source = str(Path(name).expanduser()) if Path(name).expanduser().exists() else ALIASES.get(name, name)
+    if dtype is None:
+        dtype = torch.float32 if torch.device(device or "cpu").type == "cpu" else "auto"
+    try:
+        module = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
+        tokenizer = tokenizer or AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise FileNotFoundError(
+            f"cannot load the model {name!r}: {reason} Pass the path of a folder with its files, or check the network."
+        ) from None
+    return LanguageModel(module.to(device or "cpu"), tokenizer, name)
+
+
+def _tokenizer_of(name: str) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError):
+        raise ValueError(f"no tokenizer found for {name!r}: pass tokenizer=") from None

@@ -1,0 +1,207 @@
+"""Frozen results and requests that cross rooms: plain numpy and pandas, no torch, no widgets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Status = Literal["green", "amber", "red"]
+Scale = Literal["norm", "native"]
+STATUS_ORDER: tuple[Status, ...] = ("green", "amber", "red")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where numbers come from: enough to say which model, SAE and hook made a view."""
+
+    model: str = ""
+    sae: str = ""
+    hook_name: str = ""
+    sae_hash: str = ""
+    model_hash: str = ""
+
+    def __str__(self) -> str:
+        return " · ".join(part for part in (self.model, self.hook_name, self.sae) if part)
+
+
+@dataclass(frozen=True, eq=False)
+class TokenActs:
+    """The features firing on every token of one or several texts.
+
+    Rows of ``values`` and ``indices`` hold the active features of a token, strongest first (ties by feature
+    number); unused places have value 0.
+
+    Attributes:
+        texts: the texts as given, one string each.
+        str_tokens: one string a token; bytes that are only part of a character are written ``\\xF0``.
+        text: int32 ``[n]``, which text a token belongs to.
+        position: int32 ``[n]``, position of the token within its text, 0 = first (BOS counts).
+        values: float32 ``[n, k]``, activations in the unit named by ``scale``.
+        indices: int32 ``[n, k]``, feature numbers.
+        skipped: bool ``[n]``, BOS and measured attention sinks: shown hatched, left out of scales and maxima.
+        seams: positions in ``[0, n)`` where a new context window starts inside a text.
+        split: token → (part, parts, character) where a character is spread over several tokens.
+        scale: ``"norm"`` = feature_acts · ‖W_dec‖ (comparable across features), ``"native"`` = feature_acts.
+        d_sae: number of features of the SAE.
+        maximum: float32 ``[d_sae]``, each feature's known maximum in the same unit, or None.
+        labels: feature → label, where one is known.
+    """
+
+    texts: tuple[str, ...]
+    str_tokens: tuple[str, ...]
+    text: np.ndarray
+    position: np.ndarray
+    values: np.ndarray
+    indices: np.ndarray
+    skipped: np.ndarray
+    d_sae: int
+    seams: tuple[int, ...] = ()
+    split: Mapping[int, tuple[int, int, str]] = field(default_factory=dict)
+    scale: Scale = "norm"
+    maximum: np.ndarray | None = None
+    labels: Mapping[int, str] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
+
+    def __len__(self) -> int:
+        return len(self.str_tokens)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row an active (token, feature) pair: text, position, str_token, feature, activation."""
+        import pandas as pd
+
+        row, col = np.nonzero(self.values > 0)
+        return pd.DataFrame(
+            {
+                "text": self.text[row],
+                "position": self.position[row],
+                "str_token": np.asarray(self.str_tokens, dtype=object)[row],
+                "feature": self.indices[row, col],
+                "activation": self.values[row, col],
+            }
+        )
+
+    def feature_acts(self, feature: int) -> np.ndarray:
+        """Activation of one feature on every token, float32 ``[n]``."""
+        return np.where(self.indices == feature, self.values, 0.0).sum(axis=1, dtype=np.float32)
+
+    def top_features(self, k: int = 20) -> pd.DataFrame:
+        """The strongest features over all texts: feature, activation (its maximum), position, str_token, count, label.
+
+        Skipped tokens are left out; ties go to the lower feature number.
+        """
+        frame = self.frame
+        skipped = np.zeros(len(frame), dtype=bool)
+        if len(frame):
+            keys = self.text.astype(np.int64) * (1 << 32) + self.position
+            skip_keys = keys[self.skipped]
+            skipped = np.isin(frame["text"].to_numpy(np.int64) * (1 << 32) + frame["position"].to_numpy(), skip_keys)
+        frame = frame[~skipped].sort_values(["activation", "feature"], ascending=[False, True], kind="stable")
+        counts = frame.groupby("feature").size()
+        best = frame.drop_duplicates("feature").head(k).reset_index(drop=True)
+        best["count"] = best["feature"].map(counts).astype(int)
+        best["label"] = [self.labels.get(int(f), "") for f in best["feature"]]
+        return best[["feature", "activation", "text", "position", "str_token", "count", "label"]]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the trust panel: what was measured, what is expected, how it was judged, the likely cause."""
+
+    name: str
+    value: float
+    status: Status
+    expected: str
+    cause: str = ""
+
+
+@dataclass(frozen=True)
+class TrustReport:
+    """Whether an SAE fits the model it is used on, as measured on a fixed sample of text."""
+
+    findings: tuple[Finding, ...]
+    n_tokens: int
+    provenance: Provenance = field(default_factory=Provenance)
+
+    @property
+    def status(self) -> Status:
+        """The worst status among the findings."""
+        return max((f.status for f in self.findings), key=STATUS_ORDER.index, default="green")
+
+    @property
+    def summary(self) -> str:
+        """One line: the verdict and, where it is not green, the likeliest cause."""
+        if self.status == "green":
+            return "This SAE fits this model."
+        causes = [f.cause for f in self.findings if f.status == self.status and f.cause]
+        lead = "This SAE does not fit this model" if self.status == "red" else "This SAE may not fit this model"
+        return f"{lead}: {causes[0]}" if causes else f"{lead}."
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row a finding: name, value, status, expected, cause."""
+        import pandas as pd
+
+        rows = [(f.name, f.value, f.status, f.expected, f.cause) for f in self.findings]
+        return pd.DataFrame(rows, columns=["name", "value", "status", "expected", "cause"])
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """A change to one feature inside the SAE, the error term kept; see `clamp`.
+
+    Attributes:
+        feature: feature number.
+        strength: multiples of the feature's maximum (1.0 = the strongest it was ever seen; 0 = ablated).
+        kind: ``"clamp"``.
+    """
+
+    feature: int
+    strength: float
+    kind: Literal["clamp"] = "clamp"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.feature, bool) or int(self.feature) != self.feature or self.feature < 0:
+            raise ValueError(f"feature must be a number from 0 up, got {self.feature!r}")
+        if not math.isfinite(self.strength):
+            raise ValueError(f"strength of feature {self.feature} must be a finite number, got {self.strength!r}")
+
+
+def clamp(feature: int, strength: float) -> Intervention:
+    """Set a feature to ``strength`` times its maximum wherever the model reads or writes (Anthropic 2024, steering).
+
+    Example:
+        >>> clamp(12, 6.0).strength
+        6.0
+    """
+    return Intervention(int(feature), float(strength))
+
+
+def as_interventions(given: Any) -> tuple[Intervention, ...]:
+    """Read ``None``, one intervention, a sequence of them, or ``{feature: strength}`` (None strengths are off).
+
+    Raises:
+        TypeError: when ``given`` is none of these.
+        ValueError: when a feature is named twice or a strength is not finite.
+    """
+    if given is None:
+        return ()
+    if isinstance(given, Intervention):
+        return (given,)
+    if isinstance(given, Mapping):
+        return tuple(clamp(f, m) for f, m in given.items() if m is not None)
+    found = tuple(given) if isinstance(given, (list, tuple)) else (given,)
+    for item in found:
+        if not isinstance(item, Intervention):
+            raise TypeError(f"expected {{feature: strength}} or sw.clamp(feature, strength), got {item!r}")
+    features = [item.feature for item in found]
+    if len(set(features)) < len(features):
+        raise ValueError(f"a feature is named twice in {features}: one intervention a feature")
+    return found

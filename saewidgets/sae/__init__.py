@@ -1,0 +1,1 @@
+"""The dictionary: sparse autoencoders, their files and their training, on plain tensors."""

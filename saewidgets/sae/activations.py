@@ -1,0 +1,104 @@
+"""Activation functions that give sparse features directly, strongest first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+
+class SparseActs(NamedTuple):
+    """Feature activations without the zeros: the currency of every room.
+
+    Rows are sorted by value, strongest first, ties by feature number; unused places hold value 0 and index 0.
+    """
+
+    values: Tensor
+    """``[..., k]``, at least 0."""
+    indices: Tensor
+    """int64 ``[..., k]``, feature numbers."""
+
+    def dense(self, d_sae: int) -> Tensor:
+        """All features, ``[..., d_sae]``: for tests and small sets only."""
+        out = self.values.new_zeros(*self.values.shape[:-1], d_sae)
+        return out.scatter_add_(-1, self.indices, self.values)
+
+    def feature(self, feature: int) -> Tensor:
+        """Activation of one feature, ``[...]``."""
+        return torch.where(self.indices == feature, self.values, 0).sum(-1)
+
+
+class Activation(Protocol):
+    """What follows the encoder's matrix product."""
+
+    name: str
+
+    def sparse(self, pre: Tensor) -> SparseActs:
+        """Active features of ``pre`` ``[n, d_sae]``."""
+        ...
+
+
+@dataclass(frozen=True)
+class TopK:
+    """The ``k`` largest pre-activations of a token, through a ReLU (Gao et al. 2024, arXiv:2406.04093, §2.3).
+
+    Ties at the k-th place go to the lower feature number.
+    """
+
+    k: int
+    name = "topk"
+
+    def sparse(self, pre: Tensor) -> SparseActs:
+        k = min(self.k, pre.shape[-1])
+        values, indices = pre.topk(min(k + 1, pre.shape[-1]), dim=-1)
+        # torch.topk leaves the order of equal values open; only rows that have any pay for a full sort.
+        tied = ((values[:, 1:] == values[:, :-1]) & (values[:, 1:] > 0)).any(-1)
+        values, indices = values[:, :k].clone(), indices[:, :k].clone()
+        if tied.any():
+            full, order = pre[tied].sort(dim=-1, descending=True, stable=True)
+            values[tied], indices[tied] = full[:, :k], order[:, :k]
+        return _clean(values, indices)
+
+
+@dataclass(frozen=True)
+class ReLU:
+    """Every positive pre-activation (Bricken et al. 2023, *Towards Monosemanticity*)."""
+
+    name = "standard"
+
+    def sparse(self, pre: Tensor) -> SparseActs:
+        return _above(pre, pre > 0)
+
+
+@dataclass(frozen=True, eq=False)
+class JumpReLU:
+    """Pre-activations above a per-feature ``threshold`` ``[d_sae]`` (Rajamanoharan et al. 2024, arXiv:2407.14435)."""
+
+    threshold: Tensor
+    name = "jumprelu"
+
+    def sparse(self, pre: Tensor) -> SparseActs:
+        return _above(pre, (pre > self.threshold) & (pre > 0))
+
+
+def _clean(values: Tensor, indices: Tensor) -> SparseActs:
+    positive = values > 0
+    return SparseActs(values * positive, indices * positive)
+
+
+def _above(pre: Tensor, mask: Tensor) -> SparseActs:
+    """Linear in the number of active features, where a top-k over d_sae would not be."""
+    rows, cols = mask.nonzero(as_tuple=True)
+    active = pre[rows, cols]
+    order = active.sort(descending=True, stable=True).indices
+    order = order[rows[order].sort(stable=True).indices]
+    rows, cols, active = rows[order], cols[order], active[order]
+    counts = mask.sum(-1)
+    place = torch.arange(len(rows), device=pre.device) - (counts.cumsum(0) - counts)[rows]
+    width = max(int(counts.max()), 1) if len(counts) else 1
+    values = pre.new_zeros(len(pre), width)
+    indices = torch.zeros(len(pre), width, dtype=torch.int64, device=pre.device)
+    values[rows, place], indices[rows, place] = active, cols
+    return SparseActs(values, indices)

@@ -1,0 +1,193 @@
+"""The sparse autoencoder: residual stream in, a few active features out, and back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from saewidgets.sae.activations import Activation, JumpReLU, SparseActs, TopK
+
+ENCODE_CHUNK = 1 << 26  # pre-activations held at once (256 MB in fp32), whatever d_sae is
+
+
+@dataclass(frozen=True, eq=False)
+class SparseAutoencoder:
+    """A dictionary of features: x ≈ b_dec + Σ f_i · W_dec[i], with f = activation((x − b_dec) @ W_enc + b_enc).
+
+    Attributes:
+        W_enc: ``[d_in, d_sae]``.
+        b_enc: ``[d_sae]``.
+        W_dec: ``[d_sae, d_in]``, one direction a feature.
+        b_dec: ``[d_in]``.
+        activation: `TopK`, `ReLU` or `JumpReLU`.
+        hook_name: where in the model x is read, e.g. ``blocks.15.hook_resid_post``; empty if unknown.
+        model_name: the model it was trained on; empty if unknown.
+        prepend_bos: whether it was trained on texts that start with BOS.
+        apply_b_dec_to_input: whether b_dec is subtracted before encoding.
+        center_input: whether the mean over d_in is subtracted first (models processed with
+            ``center_writing_weights``).
+        card: measured figures and provenance, kept beside the weights.
+
+    Raises:
+        ValueError: when shapes disagree or a weight is not finite.
+
+    Example:
+        >>> sae = SparseAutoencoder(W_enc, b_enc, W_dec, b_dec, activation=TopK(32))
+        >>> values, indices = sae.encode(x)
+    """
+
+    W_enc: Tensor
+    b_enc: Tensor
+    W_dec: Tensor
+    b_dec: Tensor
+    activation: Activation
+    hook_name: str = ""
+    model_name: str = ""
+    prepend_bos: bool = True
+    apply_b_dec_to_input: bool = True
+    center_input: bool = False
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.W_enc.ndim != 2 or 0 in self.W_enc.shape:
+            raise ValueError(f"W_enc must be a [d_in, d_sae] matrix, got shape {tuple(self.W_enc.shape)}")
+        expected = {
+            "b_enc": (self.d_sae,),
+            "W_dec": (self.d_sae, self.d_in),
+            "b_dec": (self.d_in,),
+        }
+        tensors = self.tensors()
+        if "threshold" in tensors:
+            expected["threshold"] = (self.d_sae,)
+        for name, shape in expected.items():
+            if tuple(tensors[name].shape) != shape:
+                raise ValueError(
+                    f"{name} has shape {tuple(tensors[name].shape)}, but W_enc {tuple(self.W_enc.shape)} needs {shape}"
+                )
+        for name, tensor in tensors.items():
+            if not torch.isfinite(tensor).all():
+                raise ValueError(f"{name} holds NaN or infinite values: the file is damaged or training diverged")
+
+    @property
+    def d_in(self) -> int:
+        """Width of the activations it reads."""
+        return self.W_enc.shape[0]
+
+    @property
+    def d_sae(self) -> int:
+        """Number of features."""
+        return self.W_enc.shape[1]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number format of the weights."""
+        return self.W_enc.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.W_enc.device
+
+    def __repr__(self) -> str:
+        place = f", hook_name={self.hook_name!r}" if self.hook_name else ""
+        return f"SparseAutoencoder(d_in={self.d_in}, d_sae={self.d_sae}, {self.activation.name}{place})"
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every weight by its name."""
+        found = {"W_enc": self.W_enc, "b_enc": self.b_enc, "W_dec": self.W_dec, "b_dec": self.b_dec}
+        if isinstance(self.activation, JumpReLU):
+            found["threshold"] = self.activation.threshold
+        return found
+
+    def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> Self:
+        """The same SAE on another device or in another dtype."""
+        moved = {name: t.to(device=device, dtype=dtype) for name, t in self.tensors().items()}
+        threshold = moved.pop("threshold", None)
+        activation = self.activation if threshold is None else JumpReLU(threshold)
+        return replace(self, activation=activation, **moved)
+
+    def encode(self, x: Tensor) -> SparseActs:
+        """The active features of activations ``x`` ``[..., d_in]``, as ``(values, indices)`` ``[..., k]``.
+
+        Raises:
+            ValueError: when the last dimension of ``x`` is not ``d_in``.
+        """
+        flat = self._input(x).reshape(-1, self.d_in)
+        rows = max(1, ENCODE_CHUNK // self.d_sae)
+        parts = [self.activation.sparse(self._pre(part)) for part in flat.split(rows)] if len(flat) else []
+        values, indices = _stack(parts, flat)
+        return SparseActs(
+            values.reshape(*x.shape[:-1], values.shape[-1]), indices.reshape(*x.shape[:-1], values.shape[-1])
+        )
+
+    def feature_acts(self, x: Tensor, features: Tensor) -> Tensor:
+        """Activations of ``features`` ``[m]`` alone on ``x`` ``[..., d_in]``: ``[..., m]``.
+
+        Only their columns are encoded, except under `TopK`, where every feature competes.
+        """
+        if isinstance(self.activation, TopK):
+            values, indices = self.encode(x)
+            return torch.stack([torch.where(indices == f, values, 0).sum(-1) for f in features], dim=-1)
+        pre = self._input(x) @ self.W_enc[:, features] + self.b_enc[features]
+        bar = self.activation.threshold[features] if isinstance(self.activation, JumpReLU) else pre.new_zeros(())
+        return pre * ((pre > bar) & (pre > 0))
+
+    def decode(self, acts: SparseActs) -> Tensor:
+        """The reconstruction ``[..., d_in]`` of what `encode` gave, in the SAE's own input space."""
+        values, indices = acts
+        flat = indices.reshape(-1, indices.shape[-1])
+        out = F.embedding_bag(
+            flat, self.W_dec, per_sample_weights=values.reshape(flat.shape).to(self.dtype), mode="sum"
+        )
+        return (out + self.b_dec).reshape(*values.shape[:-1], self.d_in)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """SAE(x) in the space of ``x`` itself, so that ``x − reconstruct(x)`` is the error term."""
+        out = self.decode(self.encode(x))
+        return (out + x.mean(-1, keepdim=True) if self.center_input else out).to(x.dtype)
+
+    def decoder_norms(self) -> Tensor:
+        """‖W_dec[i]‖ of every feature, float32 ``[d_sae]``."""
+        return self.W_dec.float().norm(dim=1)
+
+    def hash(self) -> str:
+        """A fingerprint (sha256, 16 hex digits) of the weights and of what changes their meaning."""
+        digest = hashlib.sha256(repr(self._meaning()).encode())
+        for name, tensor in sorted(self.tensors().items()):
+            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def _meaning(self) -> tuple[object, ...]:
+        k = getattr(self.activation, "k", None)
+        return (self.activation.name, k, self.apply_b_dec_to_input, self.center_input)
+
+    def _input(self, x: Tensor) -> Tensor:
+        if x.shape[-1] != self.d_in:
+            raise ValueError(
+                f"activations are {x.shape[-1]} wide, but this SAE reads d_in={self.d_in}: "
+                "it belongs to another model or hook"
+            )
+        x = x.to(self.dtype)
+        x = x - x.mean(-1, keepdim=True) if self.center_input else x
+        return x - self.b_dec if self.apply_b_dec_to_input else x
+
+    def _pre(self, x: Tensor) -> Tensor:
+        return torch.addmm(self.b_enc, x, self.W_enc)
+
+
+def _stack(parts: list[SparseActs], like: Tensor) -> SparseActs:
+    """Join chunks of rows, padding to the widest."""
+    if not parts:
+        return SparseActs(like.new_zeros(0, 1), torch.zeros(0, 1, dtype=torch.int64, device=like.device))
+    if len(parts) == 1:
+        return parts[0]
+    width = max(part.values.shape[1] for part in parts)
+    padded = [[F.pad(t, (0, width - t.shape[1])) for t in part] for part in parts]
+    return SparseActs(torch.cat([p[0] for p in padded]), torch.cat([p[1] for p in padded]))

@@ -1,0 +1,303 @@
+"""The session: one model, one SAE, and everything that can be asked of the two."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from saewidgets.records import Finding, Provenance, Scale, TokenActs, TrustReport, as_interventions
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import scipy.sparse
+    import torch
+
+    from saewidgets.lm.model import LanguageModel
+    from saewidgets.sae.autoencoder import SparseAutoencoder
+    from saewidgets.widgets.heatmap import TokenHeatmap
+    from saewidgets.widgets.trust import TrustPanel
+
+T = TypeVar("T")
+
+
+def load(
+    model: Any = None,
+    *,
+    sae: Any,
+    hook_name: str | None = None,
+    tokenizer: Any = None,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> Session:
+    """Bind a model and an SAE.
+
+    Args:
+        model: hub name, folder, Hugging Face module, `TransformerBridge` or ``other_session.model``; by default the
+            one the SAE names.
+        sae: a folder written by `saewidgets` or SAELens, or a `SparseAutoencoder`.
+        hook_name: where the SAE reads, in the TransformerLens vocabulary; by default what the SAE names.
+        tokenizer: for a model object that does not lead to one.
+        device: ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        dtype: of model and SAE weights.
+
+    Raises:
+        ValueError: when the hook is unknown, or its width is not the SAE's ``d_in``.
+        FileNotFoundError: when a path or name leads nowhere.
+
+    Example:
+        >>> s = load("gpt2", sae="my-sae")
+        >>> s.heatmap("Hello")
+    """
+    from saewidgets.lm.load import load_model
+
+    dictionary = _as_sae(sae, dtype)
+    name = model if model is not None else dictionary.model_name
+    if not name and not isinstance(name, os.PathLike):
+        raise ValueError("the SAE does not name its model: pass it first, as in sw.load('gpt2', sae=…)")
+    return Session(load_model(name, tokenizer, device, dtype), dictionary, hook_name)
+
+
+def _as_sae(sae: Any, dtype: torch.dtype | None) -> SparseAutoencoder:
+    import torch
+
+    from saewidgets.sae import files
+    from saewidgets.sae.autoencoder import SparseAutoencoder
+
+    if isinstance(sae, (str, os.PathLike)):
+        return files.load(sae, dtype=dtype or torch.float32)
+    if isinstance(sae, SparseAutoencoder):
+        return sae if dtype is None else sae.to(dtype=dtype)
+    raise TypeError(f"sae must be a folder or a SparseAutoencoder, got {type(sae).__name__}")
+
+
+class Session:
+    """One model with one SAE at one hook.
+
+    Attributes:
+        model: the `LanguageModel`; pass it to `load` again to put another SAE on it.
+        sae: the `SparseAutoencoder`.
+        hook_name: where the SAE reads.
+        index: the corpus index, or None.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        sae: SparseAutoencoder,
+        hook_name: str | None = None,
+        *,
+        prepend_bos: bool | None = None,
+        maxima: np.ndarray | None = None,
+    ) -> None:
+        self.hook_name = hook_name or sae.hook_name
+        if not self.hook_name:
+            raise ValueError("the SAE does not say where it reads: pass hook_name=, as in 'blocks.15.hook_resid_post'")
+        self.model = model
+        self.sae = sae.to(device=model.device)
+        self.prepend_bos = sae.prepend_bos if prepend_bos is None else prepend_bos
+        self.index = None
+        self._maxima = maxima
+        self._report: TrustReport | None = None
+        _require_width(model, self.sae, self.hook_name)
+
+    def __repr__(self) -> str:
+        return f"Session({self.model.name!r}, {self.sae!r}, hook_name={self.hook_name!r})"
+
+    # ---- data ----------------------------------------------------------------------------------------------------
+
+    def tokens(self, text: Any, scale: Scale = "norm") -> pd.DataFrame:
+        """Every feature firing on every token: text, position, str_token, feature, activation.
+
+        Args:
+            text: a string, a chat, or a list of either.
+            scale: ``"norm"`` gives feature_acts · ‖W_dec‖ (comparable across features), ``"native"`` feature_acts.
+        """
+        return self.token_acts(text, scale).frame
+
+    def token_acts(self, text: Any, scale: Scale = "norm", stop: threading.Event | None = None) -> TokenActs:
+        """What the heatmap shows, as one record; see `tokens`."""
+        from saewidgets.analysis.tokens import text_list, token_acts, with_known
+
+        texts = text_list(text)
+        acts = self._run(
+            lambda stop: token_acts(
+                self.model, self.sae, texts, self.hook_name, prepend_bos=self.prepend_bos, scale=scale, stop=stop
+            ),
+            stop,
+        )
+        return with_known(acts, maximum=self._known_maximum(scale), provenance=self.provenance)
+
+    def acts(self, text: Any, scale: Scale = "norm") -> scipy.sparse.csr_array:
+        """Activations of all features as a sparse matrix ``[pos, d_sae]``; several texts one below the other."""
+        import scipy.sparse
+
+        acts = self.token_acts(text, scale)
+        row, col = np.nonzero(acts.values > 0)
+        shape = (len(acts), acts.d_sae)
+        return scipy.sparse.csr_array((acts.values[row, col], (row, acts.indices[row, col])), shape=shape)
+
+    def top_features(self, text: Any, k: int = 20, scale: Scale = "norm") -> pd.DataFrame:
+        """The strongest features over a text: feature, activation, text, position, str_token, count, label."""
+        return self.token_acts(text, scale).top_features(k)
+
+    def generate(
+        self,
+        prompt: Any,
+        strengths: Any = None,
+        *,
+        max_new_tokens: int = 60,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        chat: bool | None = None,
+    ) -> str:
+        """Continue a prompt, with features clamped to multiples of their maximum.
+
+        Args:
+            prompt: a string or a chat.
+            strengths: ``{feature: strength}`` or `clamp` records; 1.0 is the strongest the feature was ever seen, 0
+                ablates it, None leaves it alone. Without any, the output is the bare model's, bit for bit.
+            max_new_tokens: where to stop at the latest.
+            temperature: 0 is greedy.
+            top_p: share of probability sampled from.
+            seed: of the sampling noise, the same for every strength.
+            chat: put a string into the chat template as the user's message; by default where the model has one.
+
+        Raises:
+            ValueError: when the prompt is empty or over the context, or a feature or strength is impossible.
+        """
+        from saewidgets.analysis.steer import edit_of
+        from saewidgets.lm.generate import Sampling, generate
+
+        tokens = self._prompt(prompt, chat)
+        sampling = Sampling(temperature, top_p, seed)
+        changes = as_interventions(strengths)
+        edit = edit_of(self.sae, changes, self.maxima, tokens.has_bos) if changes else None
+        ids = self._run(
+            lambda stop: generate(
+                self.model,
+                tokens.ids,
+                hook_name=self.hook_name,
+                edit=edit,
+                max_new_tokens=max_new_tokens,
+                sampling=sampling,
+                stop=stop,
+            )
+        )
+        return self.model.tokenizer.decode(ids, skip_special_tokens=True)
+
+    @property
+    def maxima(self) -> np.ndarray:
+        """Each feature's largest native feature_acts, float32 ``[d_sae]``: the unit of strengths.
+
+        Measured on a built-in sample of about 20k tokens on first use, unless the SAE came with its maxima.
+        """
+        if self._maxima is None:
+            from saewidgets.analysis.maxima import sample_maxima
+
+            self._maxima = self._run(
+                lambda stop: sample_maxima(self.model, self.sae, self.hook_name, self.prepend_bos, stop)
+            )
+        return self._maxima
+
+    @property
+    def provenance(self) -> Provenance:
+        """Which model, SAE and hook the numbers come from."""
+        return Provenance(self.model.name, repr(self.sae), self.hook_name)
+
+    # ---- views ---------------------------------------------------------------------------------------------------
+
+    def heatmap(self, text: Any, feature: int | None = None) -> TokenHeatmap:
+        """A live `TokenHeatmap` of a text: hover, click a token, click a feature, edit the text in place."""
+        from saewidgets.widgets.heatmap import TokenHeatmap
+
+        widget = TokenHeatmap(
+            self.token_acts(text), compute=lambda text, stop: self.token_acts(text, stop=stop), feature=feature
+        )
+        self._keep_badge(widget)
+        return widget
+
+    def check(self) -> TrustPanel:
+        """The trust panel: whether this SAE fits this model, measured on about 1k built-in tokens, once."""
+        from saewidgets.widgets.trust import TrustPanel
+
+        return TrustPanel(self.trust())
+
+    def trust(self) -> TrustReport:
+        """What `check` shows, as a record; kept in the cache folder for this model, SAE and hook."""
+        from saewidgets.analysis.check import check
+        from saewidgets.lm.cache import cache_folder, read_json, write_json
+
+        if self._report is None:
+            key = f"{self.model.hash()}-{self.sae.hash()}-{self.hook_name}-{self.prepend_bos}"
+            path = cache_folder() / "checks" / f"{key}.json"
+            self._report = _report_from(read_json(path))
+        if self._report is None:
+            report = self._run(lambda stop: check(self.model, self.sae, self.hook_name, self.prepend_bos))
+            write_json(path, asdict(report))
+            self._report = report
+        return self._report
+
+    # ---- helpers -------------------------------------------------------------------------------------------------
+
+    def _run(self, job: Callable[[threading.Event], T], stop: threading.Event | None = None) -> T:
+        return self.model.worker.run(job, stop)
+
+    def _prompt(self, prompt: Any, chat: bool | None) -> Any:
+        if isinstance(prompt, str):
+            if not prompt.strip():
+                raise ValueError("the prompt is empty: give at least one word")
+            has_template = bool(getattr(self.model.tokenizer, "chat_template", None))
+            if has_template if chat is None else chat:
+                prompt = [{"role": "user", "content": prompt}]
+        return self.model.tokens(prompt, self.prepend_bos, add_generation_prompt=True)
+
+    def _known_maximum(self, scale: Scale) -> np.ndarray | None:
+        if self._maxima is None or scale == "native":
+            return self._maxima
+        return self._maxima * self.sae.decoder_norms().cpu().numpy()
+
+    def _keep_badge(self, widget: Any) -> None:
+        """Show the verdict on the widget: at once when known, else as soon as a background check has it."""
+        from saewidgets.widgets.shared.badge import badge_of
+
+        if self._report is not None:
+            widget.badge = badge_of(self._report)
+            return
+
+        def fill() -> None:
+            try:
+                widget.badge = badge_of(self.trust())
+            except Exception as error:  # the badge is where a failed check can be seen
+                widget.badge = {"status": "amber", "summary": f"The check failed: {error}", "findings": []}
+
+        widget.badge = badge_of(None)
+        threading.Thread(target=fill, name="saewidgets-check", daemon=True).start()
+
+
+def _require_width(model: LanguageModel, sae: SparseAutoencoder, hook_name: str) -> None:
+    import torch
+
+    from saewidgets.lm.capture import capture
+
+    width = model.worker.run(lambda stop: capture(model, torch.tensor([[0]]), hook_name)).shape[-1]
+    if width != sae.d_in:
+        raise ValueError(
+            f"{hook_name} of {model.name} is {width} wide, but this SAE reads d_in={sae.d_in}: "
+            "it belongs to another model or hook"
+        )
+
+
+def _report_from(saved: Mapping[str, Any] | None) -> TrustReport | None:
+    if saved is None:
+        return None
+    try:
+        findings = tuple(Finding(**row) for row in saved["findings"])
+        return TrustReport(findings, saved["n_tokens"], Provenance(**saved["provenance"]))
+    except (KeyError, TypeError):
+        return None
