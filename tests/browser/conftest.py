@@ -44,10 +44,17 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder whose notebooks the server opens."""
+    folder = tmp_path_factory.mktemp("lab") / "work"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(server_folder: Path) -> Iterator[str]:
     """The address of a JupyterLab that reads nobody's settings and asks nobody for news."""
-    folder = tmp_path_factory.mktemp("lab")
-    (folder / "work").mkdir()
+    folder = server_folder.parent
     quiet_settings(folder / "config" / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension")
     notebook = {"cells": [], "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3"}}}
     (folder / "work" / "test.ipynb").write_text(json.dumps({**notebook, "nbformat": 4, "nbformat_minor": 5}))
