@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -217,7 +218,7 @@ class Session:
     @property
     def provenance(self) -> Provenance:
         """Which model, SAE and hook the numbers come from."""
-        return Provenance(self.model.name, repr(self.sae), self.hook_name)
+        return Provenance(self.model.name, self.sae.summary, self.hook_name, self._hashes[0], self._hashes[1])
 
     # ---- views ---------------------------------------------------------------------------------------------------
 
@@ -266,6 +267,10 @@ class Session:
             if has_template if chat is None else chat:
                 prompt = [{"role": "user", "content": prompt}]
         return self.model.tokens(prompt, self.prepend_bos, add_generation_prompt=True)
+
+    @functools.cached_property
+    def _hashes(self) -> tuple[str, str]:
+        return self.sae.hash(), self.model.hash()
 
     def _known_maximum(self, scale: Scale) -> np.ndarray | None:
         if self._maxima is None or scale == "native":

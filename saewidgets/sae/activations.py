@@ -50,6 +50,10 @@ class TopK:
     k: int
     name = "topk"
 
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise ValueError(f"k must be at least 1, got {self.k}")
+
     def sparse(self, pre: Tensor) -> SparseActs:
         k = min(self.k, pre.shape[-1])
         values, indices = pre.topk(min(k + 1, pre.shape[-1]), dim=-1)
@@ -85,7 +89,7 @@ class JumpReLU:
 
 def _clean(values: Tensor, indices: Tensor) -> SparseActs:
     positive = values > 0
-    return SparseActs(values * positive, indices * positive)
+    return SparseActs(torch.where(positive, values, 0), torch.where(positive, indices, 0))
 
 
 def _above(pre: Tensor, mask: Tensor) -> SparseActs:

@@ -35,7 +35,7 @@ class SparseAutoencoder:
         card: measured figures and provenance, kept beside the weights.
 
     Raises:
-        ValueError: when shapes disagree or a weight is not finite.
+        ValueError: when shapes disagree, ``k`` is over ``d_sae``, or a weight is not finite.
 
     Example:
         >>> sae = SparseAutoencoder(W_enc, b_enc, W_dec, b_dec, activation=TopK(32))
@@ -57,6 +57,8 @@ class SparseAutoencoder:
     def __post_init__(self) -> None:
         if self.W_enc.ndim != 2 or 0 in self.W_enc.shape:
             raise ValueError(f"W_enc must be a [d_in, d_sae] matrix, got shape {tuple(self.W_enc.shape)}")
+        if isinstance(self.activation, TopK) and self.activation.k > self.d_sae:
+            raise ValueError(f"k is {self.activation.k}, but there are only {self.d_sae} features")
         expected = {
             "b_enc": (self.d_sae,),
             "W_dec": (self.d_sae, self.d_in),
@@ -98,6 +100,11 @@ class SparseAutoencoder:
         place = f", hook_name={self.hook_name!r}" if self.hook_name else ""
         return f"SparseAutoencoder(d_in={self.d_in}, d_sae={self.d_sae}, {self.activation.name}{place})"
 
+    @property
+    def summary(self) -> str:
+        """A few words for a reader: ``"topk SAE, 4,096 features"``."""
+        return f"{self.activation.name} SAE, {self.d_sae:,} features"
+
     def tensors(self) -> dict[str, Tensor]:
         """Every weight by its name."""
         found = {"W_enc": self.W_enc, "b_enc": self.b_enc, "W_dec": self.W_dec, "b_dec": self.b_dec}
@@ -116,9 +123,11 @@ class SparseAutoencoder:
         """The active features of activations ``x`` ``[..., d_in]``, as ``(values, indices)`` ``[..., k]``.
 
         Raises:
-            ValueError: when the last dimension of ``x`` is not ``d_in``.
+            ValueError: when the last dimension of ``x`` is not ``d_in``, or a value is not finite.
         """
         flat = self._input(x).reshape(-1, self.d_in)
+        if not torch.isfinite(flat).all():
+            raise ValueError(f"the activations hold NaN or infinite values in {self.dtype}: check the model's weights")
         rows = max(1, ENCODE_CHUNK // self.d_sae)
         parts = [self.activation.sparse(self._pre(part)) for part in flat.split(rows)] if len(flat) else []
         values, indices = _stack(parts, flat)
@@ -154,7 +163,7 @@ class SparseAutoencoder:
 
     def decoder_norms(self) -> Tensor:
         """‖W_dec[i]‖ of every feature, float32 ``[d_sae]``."""
-        return self.W_dec.float().norm(dim=1)
+        return self.W_dec.detach().float().norm(dim=1)
 
     def hash(self) -> str:
         """A fingerprint (sha256, 16 hex digits) of the weights and of what changes their meaning."""

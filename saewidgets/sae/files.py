@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import uuid
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,16 @@ from saewidgets.sae.activations import Activation, JumpReLU, ReLU, TopK
 from saewidgets.sae.autoencoder import SparseAutoencoder
 
 WEIGHTS, CONFIG, CARD = "sae_weights.safetensors", "cfg.json", "card.json"
+UNDERSTOOD = {
+    "normalize_activations": ("none", None),
+    "reshape_activations": ("none", "hook_z", None),  # heads are always seen as one width, see lm.hooks
+    "rescale_acts_by_decoder_norm": (False, None),
+}
+"""Settings of SAELens that change what the weights mean, and their values that this reader gets right."""
 
 
 def save(sae: SparseAutoencoder, folder: str | os.PathLike[str]) -> Path:
-    """Write ``sae`` into ``folder``; each file appears whole or not at all, weights last.
+    """Write ``sae`` into ``folder``; no file is replaced before all are written, weights last.
 
     Example:
         >>> save(sae, "my-sae")
@@ -48,10 +55,15 @@ def save(sae: SparseAutoencoder, folder: str | os.PathLike[str]) -> Path:
     }
     if isinstance(sae.activation, TopK):
         config |= {"k": sae.activation.k, "rescale_acts_by_decoder_norm": False}
-    _write(folder / CONFIG, lambda path: Path(path).write_text(json.dumps(config, indent=2) + "\n", "utf-8"))
-    _write(folder / CARD, lambda path: Path(path).write_text(json.dumps(dict(sae.card), indent=2) + "\n", "utf-8"))
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in sae.tensors().items()}
-    _write(folder / WEIGHTS, lambda path: save_file(tensors, path))
+    _write_all(
+        folder,
+        {
+            CONFIG: lambda path: path.write_text(json.dumps(config, indent=2) + "\n", "utf-8"),
+            CARD: lambda path: path.write_text(json.dumps(dict(sae.card), indent=2) + "\n", "utf-8"),
+            WEIGHTS: lambda path: save_file(tensors, path),
+        },
+    )
     return folder
 
 
@@ -72,9 +84,17 @@ def load(
         raise ValueError(
             f"{folder / WEIGHTS} lacks {', '.join(sorted(missing))}; it holds {', '.join(sorted(tensors))}"
         )
-    metadata = config.get("metadata", {})
+    metadata = config.get("metadata") or {}
+    if not isinstance(metadata, dict):
+        raise ValueError(f"{folder / CONFIG} should hold a JSON object as its metadata, found {metadata!r}")
+    for setting, known in UNDERSTOOD.items():
+        if config.get(setting, known[0]) not in known:
+            raise ValueError(f"{folder / CONFIG} asks for {setting}={config[setting]!r}, which is not supported yet")
     sae = SparseAutoencoder(
-        **{name: tensors[name].to(dtype) for name in ("W_enc", "b_enc", "W_dec", "b_dec")},
+        W_enc=tensors["W_enc"].to(dtype),
+        b_enc=tensors["b_enc"].to(dtype),
+        W_dec=tensors["W_dec"].to(dtype),
+        b_dec=tensors["b_dec"].to(dtype),
         activation=_activation(config, tensors, dtype, folder),
         hook_name=metadata.get("hook_name", ""),
         model_name=metadata.get("model_name", ""),
@@ -113,7 +133,7 @@ def _activation(config: dict[str, Any], tensors: dict[str, Tensor], dtype: torch
     name = config.get("architecture")
     if name == "topk":
         k = config.get("k")
-        if not isinstance(k, int) or not 0 < k <= tensors["W_enc"].shape[-1]:
+        if not isinstance(k, int) or k < 1:
             raise ValueError(f"{folder / CONFIG} needs a whole number k from 1 to d_sae for topk, got {k!r}")
         return TopK(k)
     if name == "jumprelu":
@@ -125,13 +145,17 @@ def _activation(config: dict[str, Any], tensors: dict[str, Tensor], dtype: torch
     raise ValueError(f"{folder / CONFIG} names an unknown architecture {name!r}; known: topk, jumprelu, standard")
 
 
-def _write(path: Path, write: Any) -> None:
-    """Through a temporary file in the same folder: a killed process leaves the old file or the new one, never half."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
+def _write_all(folder: Path, files: dict[str, Callable[[Path], object]]) -> None:
+    """Through temporary files beside them, renamed once all are whole: a failing write leaves the old SAE."""
+    temporary = {name: folder / f".{name}.{uuid.uuid4().hex}" for name in files}
     try:
-        write(temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        for name, write in files.items():
+            temporary[name].touch()
+            mode = temporary[name].stat().st_mode
+            write(temporary[name])
+            temporary[name].chmod(mode)  # safetensors makes files that only their owner may read
+        for name, path in temporary.items():
+            os.replace(path, folder / name)
+    finally:
+        for path in temporary.values():
+            path.unlink(missing_ok=True)
