@@ -187,7 +187,9 @@ class Session:
         changes = as_interventions(strengths)
         for change in changes:
             checked_feature(self.sae, change.feature)  # before the sample is scanned for maxima
-        edit = edit_of(self.sae, changes, self.maxima, tokens.has_bos) if changes else None
+        scaled = any(change.strength for change in changes)  # ablation needs no maximum
+        maxima = self.maxima if scaled else np.zeros(self.sae.d_sae, np.float32)
+        edit = edit_of(self.sae, changes, maxima, tokens.has_bos)
         ids = self._run(
             lambda stop: generate(
                 self.model,
