@@ -81,7 +81,7 @@ def test_the_demo_heatmap_as_a_page(lab, saved, tmp_path, heatmap):
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_screenshots(lab, tmp_path, dark):
     """Taken into $SAEWIDGETS_SCREENSHOTS where that is set: `make screenshots` makes the README's pictures so."""
-    folder = Path(os.environ.get("SAEWIDGETS_SCREENSHOTS", tmp_path))
+    folder = Path(os.environ.get("SAEWIDGETS_SCREENSHOTS") or str(tmp_path))
     lab.page.set_viewport_size({"width": 1500, "height": 900})
     lab.dark(dark)
     try:
