@@ -39,7 +39,8 @@ def load(
     Args:
         model: hub name, folder, Hugging Face module, `TransformerBridge` or ``other_session.model``; by default the
             one the SAE names.
-        sae: a folder written by `saewidgets` or SAELens, or a `SparseAutoencoder`.
+        sae: whatever `load_sae` takes: a folder or file of any known format, a hub name, a `SparseAutoencoder`, a dict
+            of tensors, or an object with ``encode``, ``decode`` and ``W_dec``.
         hook_name: where the SAE reads, in the TransformerLens vocabulary; by default what the SAE names.
         tokenizer: for a model object that does not lead to one.
         device: ``"cpu"``, ``"cuda"`` or ``"mps"``.
@@ -63,16 +64,9 @@ def load(
 
 
 def _as_sae(sae: Any, dtype: torch.dtype | None) -> SparseAutoencoder:
-    import torch
+    from saewidgets.sae.formats import load_sae
 
-    from saewidgets.sae import files
-    from saewidgets.sae.autoencoder import SparseAutoencoder
-
-    if isinstance(sae, (str, os.PathLike)):
-        return files.load(sae, dtype=dtype or torch.float32)
-    if isinstance(sae, SparseAutoencoder):
-        return sae if dtype is None else sae.to(dtype=dtype)
-    raise TypeError(f"sae must be a folder or a SparseAutoencoder, got {type(sae).__name__}")
+    return load_sae(sae, dtype=dtype)
 
 
 class Session:
