@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -34,7 +35,7 @@ def read(path: Path) -> dict[str, Tensor]:
                 raise ValueError(f"it would unpack to {unpacked} bytes from {size}: a zip bomb")
             return {entry.filename.removesuffix(".npy"): _array(archive, entry) for entry in entries}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError,
-            OverflowError, TypeError, KeyError, SyntaxError, MemoryError, RecursionError) as error:  # fmt: skip
+            OverflowError, TypeError, KeyError, SyntaxError, tokenize.TokenError, RecursionError) as error:  # fmt: skip
         raise ValueError(f"{path} is damaged or not a plain npz archive ({error}): copy it again") from None
 
 

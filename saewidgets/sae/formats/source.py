@@ -16,7 +16,7 @@ from torch import Tensor
 
 from saewidgets.sae.formats import npz
 
-MAX_JSON_BYTES = 8 << 20  # parsing takes many times the file's size in memory
+MAX_JSON_BYTES = 2 << 20  # parsing takes many times the file's size in memory
 SLACK_BYTES = 1 << 20
 PICKLES = (".pt", ".pth", ".bin", ".pkl", ".ckpt")
 
@@ -69,7 +69,7 @@ class Source:
 
         Raises:
             FileNotFoundError: when the file is missing.
-            ValueError: when it is no JSON object, or over 8 MB.
+            ValueError: when it is no JSON object, or over 2 MB.
         """
         path = self.folder / name
         return Config(read_json(path), path)
@@ -209,7 +209,7 @@ def read_pickle(path: Path, allowed: bool) -> dict[str, Tensor]:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, OSError, ValueError, TypeError, KeyError, IndexError,
             AttributeError, EOFError, AssertionError, OverflowError, ImportError, NameError,
-            MemoryError, RecursionError) as error:  # fmt: skip
+            RecursionError) as error:  # fmt: skip
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise ValueError(f"{path} is damaged, or holds more than tensors ({reason})") from None
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):

@@ -59,7 +59,7 @@ class Weights:
         if tensor.ndim != ndim or 0 in tensor.shape:
             what = "a matrix" if ndim == 2 else "a vector"
             raise ValueError(f"{name} in {self.path} should be {what}, got shape {tuple(tensor.shape)}")
-        return tensor.to(self.dtype)
+        return tensor.to(self.dtype).contiguous()
 
     def _tensor(self, name: str) -> Tensor:
         if name not in self.found:

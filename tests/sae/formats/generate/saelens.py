@@ -10,7 +10,6 @@ import warnings
 
 import torch
 from common import D_IN, D_SAE, expect, fresh, inputs, randomise, versions
-from safetensors.torch import save_file
 from sae_lens import SAE, BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
 from sae_lens.registry import get_sae_class
 from sae_lens.saes.matryoshka_batchtopk_sae import (
@@ -18,6 +17,7 @@ from sae_lens.saes.matryoshka_batchtopk_sae import (
     MatryoshkaBatchTopKTrainingSAEConfig,
 )
 from sae_lens.saes.sae import SAEMetadata
+from safetensors.torch import save_file
 
 warnings.filterwarnings("ignore")
 VERSIONS = versions("sae-lens", "transformer-lens", "torch")

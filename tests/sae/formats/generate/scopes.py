@@ -15,9 +15,9 @@ import numpy as np
 import sae_lens.loading.pretrained_sae_loaders as loaders
 import torch
 from common import D_IN, D_SAE, FIXTURES, expect, fresh, inputs, versions
+from sae_lens import SAE
 from safetensors import safe_open
 from safetensors.torch import save_file
-from sae_lens import SAE
 
 warnings.filterwarnings("ignore")
 VERSIONS = versions("sae-lens", "torch", "numpy")
