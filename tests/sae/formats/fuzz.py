@@ -22,6 +22,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -149,7 +150,8 @@ def tensors_of(path: Path) -> dict[str, torch.Tensor]:
 
 def store(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     if path.suffix == ".npz":
-        np.savez(path, **{name: t.float().numpy() for name, t in tensors.items()})
+        arrays: dict[str, Any] = {name: t.float().numpy() for name, t in tensors.items()}
+        np.savez(path, **arrays)
     elif path.suffix == ".pt":
         torch.save(tensors, path)
     else:
@@ -226,8 +228,8 @@ def index_elsewhere(folder: Path, rng: random.Random) -> None:
     for path in [p for p in folder.rglob("*") if p.is_file()]:
         path.unlink()
     secret = "/".join([".."] * rng.randrange(1, 8)) + "/secret.safetensors"
-    shard = rng.choice([secret, f"a/../{secret}", str(Path.cwd() / "secret.safetensors"), "secret.safetensors", "..", "",
-                        5, None, ["x"]])  # fmt: skip
+    whole = str(Path.cwd() / "secret.safetensors")
+    shard = rng.choice([secret, f"a/../{secret}", whole, "secret.safetensors", "..", "", 5, None, ["x"]])
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"W_enc": shard, "W_dec": shard}}))
 
 

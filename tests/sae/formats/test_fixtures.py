@@ -28,6 +28,12 @@ def name_of(case: Path) -> str:
     return str(case.relative_to(FIXTURES))
 
 
+def close(ours: torch.Tensor, theirs: torch.Tensor, case: Path) -> None:
+    """To 1e-5; where the library itself computes in bfloat16, to what that can hold."""
+    coarse = case.name == "bfloat16"
+    torch.testing.assert_close(ours, theirs, atol=0.1 if coarse else 1e-5, rtol=0.02 if coarse else 1e-5)
+
+
 def test_all_formats_have_fixtures() -> None:
     assert len(CASES) >= 52
     assert {case.relative_to(FIXTURES).parts[0] for case in CASES} == {
@@ -40,8 +46,7 @@ def test_all_formats_have_fixtures() -> None:
 def test_feature_acts_are_the_librarys(case: Path) -> None:
     want, sae = expected(case), opened(case)
     acts = sae.encode(want["x"])
-    tolerance = {"atol": 1e-5, "rtol": 1e-5} if "bfloat16" not in case.name else {"atol": 0.05, "rtol": 0.02}
-    torch.testing.assert_close(acts.dense(sae.d_sae), want["feature_acts"], **tolerance)
+    close(acts.dense(sae.d_sae), want["feature_acts"], case)
     assert (acts.values[:, :-1] >= acts.values[:, 1:]).all()
 
 
@@ -49,15 +54,13 @@ def test_feature_acts_are_the_librarys(case: Path) -> None:
 def test_single_features_are_the_librarys(case: Path) -> None:
     want, sae = expected(case), opened(case)
     chosen = torch.tensor([3, 0, 11])
-    tolerance = {"atol": 1e-5, "rtol": 1e-5} if "bfloat16" not in case.name else {"atol": 0.05, "rtol": 0.02}
-    torch.testing.assert_close(sae.feature_acts(want["x"], chosen), want["feature_acts"][:, chosen], **tolerance)
+    close(sae.feature_acts(want["x"], chosen), want["feature_acts"][:, chosen], case)
 
 
 @pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_reconstructions_are_the_librarys(case: Path) -> None:
     want, sae = expected(case), opened(case)
-    tolerance = {"atol": 1e-5, "rtol": 1e-5} if "bfloat16" not in case.name else {"atol": 0.1, "rtol": 0.02}
-    torch.testing.assert_close(sae.reconstruct(want["x"]), want["reconstruction"], **tolerance)
+    close(sae.reconstruct(want["x"]), want["reconstruction"], case)
 
 
 @pytest.mark.parametrize("case", CASES, ids=name_of)

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,7 +97,8 @@ def test_bare_tensors_ask_for_what_they_do_not_say(tmp_path: Path) -> None:
 
 
 def test_a_threshold_means_jumprelu(tmp_path: Path) -> None:
-    np.savez(tmp_path / "x.npz", **{name: t.numpy() for name, t in tensors().items()}, threshold=np.float32(0.4))
+    arrays: dict[str, Any] = {name: t.numpy() for name, t in tensors().items()}
+    np.savez(tmp_path / "x.npz", **arrays, threshold=np.float32(0.4))
     sae = sw.load_sae(tmp_path, apply_b_dec_to_input=False)
     acts = sae.encode(X)
     assert acts.values[acts.values > 0].min() > 0.4
