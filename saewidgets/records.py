@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 Status = Literal["green", "amber", "red"]
 Scale = Literal["norm", "native"]
-STATUS_ORDER: tuple[Status, ...] = ("green", "amber", "red")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class TokenActs:
         indices: int32 ``[n, k]``, feature numbers.
         skipped: bool ``[n]``, BOS and measured attention sinks: shown hatched, left out of scales and maxima.
         seams: positions in ``[0, n)`` where a new context window starts inside a text.
-        split: token → (part, parts, character) where a character is spread over several tokens.
+        split: token → (part from 1, parts, character) where a character is spread over several tokens.
         scale: ``"norm"`` = feature_acts · ‖W_dec‖ (comparable across features), ``"native"`` = feature_acts.
         d_sae: number of features of the SAE.
         maximum: float32 ``[d_sae]``, each feature's known maximum in the same unit, or None.
@@ -82,33 +82,49 @@ class TokenActs:
             {
                 "text": self.text[row],
                 "position": self.position[row],
-                "str_token": np.asarray(self.str_tokens, dtype=object)[row],
+                "str_token": self._strings(row),
                 "feature": self.indices[row, col],
                 "activation": self.values[row, col],
             }
         )
+
+    def _strings(self, rows: np.ndarray) -> pd.Series:
+        import pandas as pd
+
+        # Not pandas' str dtype: it refuses a lone surrogate, which a tokenizer's vocabulary may hold.
+        return pd.Series([self.str_tokens[row] for row in rows], dtype=object)
 
     def feature_acts(self, feature: int) -> np.ndarray:
         """Activation of one feature on every token, float32 ``[n]``."""
         return np.where(self.indices == feature, self.values, 0.0).sum(axis=1, dtype=np.float32)
 
     def top_features(self, k: int = 20) -> pd.DataFrame:
-        """The strongest features over all texts: feature, activation (its maximum), position, str_token, count, label.
+        """The strongest features over all texts, one row each, at the token where they are strongest.
+
+        Columns: feature, activation, text, position, str_token, count (tokens it fires on), label.
 
         Skipped tokens are left out; ties go to the lower feature number.
         """
-        frame = self.frame
-        skipped = np.zeros(len(frame), dtype=bool)
-        if len(frame):
-            keys = self.text.astype(np.int64) * (1 << 32) + self.position
-            skip_keys = keys[self.skipped]
-            skipped = np.isin(frame["text"].to_numpy(np.int64) * (1 << 32) + frame["position"].to_numpy(), skip_keys)
-        frame = frame[~skipped].sort_values(["activation", "feature"], ascending=[False, True], kind="stable")
-        counts = frame.groupby("feature").size()
-        best = frame.drop_duplicates("feature").head(k).reset_index(drop=True)
-        best["count"] = best["feature"].map(counts).astype(int)
-        best["label"] = [self.labels.get(int(f), "") for f in best["feature"]]
-        return best[["feature", "activation", "text", "position", "str_token", "count", "label"]]
+        import pandas as pd
+
+        row, col = np.nonzero((self.values > 0) & ~self.skipped[:, None])
+        feature, value = self.indices[row, col], self.values[row, col]
+        order = np.lexsort((row, feature, -value))
+        row, feature, value = row[order], feature[order], value[order]
+        _, first, count = np.unique(feature, return_index=True, return_counts=True)
+        best = np.argsort(first)[:k]
+        at = first[best]
+        return pd.DataFrame(
+            {
+                "feature": feature[at],
+                "activation": value[at],
+                "text": self.text[row[at]],
+                "position": self.position[row[at]],
+                "str_token": self._strings(row[at]),
+                "count": count[best],
+                "label": [self.labels.get(int(f), "") for f in feature[at]],
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -133,7 +149,8 @@ class TrustReport:
     @property
     def status(self) -> Status:
         """The worst status among the findings."""
-        return max((f.status for f in self.findings), key=STATUS_ORDER.index, default="green")
+        found = {finding.status for finding in self.findings}
+        return "red" if "red" in found else "amber" if "amber" in found else "green"
 
     @property
     def summary(self) -> str:
@@ -168,8 +185,10 @@ class Intervention:
     kind: Literal["clamp"] = "clamp"
 
     def __post_init__(self) -> None:
-        if isinstance(self.feature, bool) or int(self.feature) != self.feature or self.feature < 0:
-            raise ValueError(f"feature must be a number from 0 up, got {self.feature!r}")
+        is_number = isinstance(self.feature, numbers.Real) and not isinstance(self.feature, bool)
+        if not is_number or not float(self.feature).is_integer() or self.feature < 0:
+            raise ValueError(f"feature must be a whole number from 0 up, got {self.feature!r}")
+        object.__setattr__(self, "feature", int(self.feature))
         if not math.isfinite(self.strength):
             raise ValueError(f"strength of feature {self.feature} must be a finite number, got {self.strength!r}")
 
@@ -181,7 +200,7 @@ def clamp(feature: int, strength: float) -> Intervention:
         >>> clamp(12, 6.0).strength
         6.0
     """
-    return Intervention(int(feature), float(strength))
+    return Intervention(feature, float(strength))
 
 
 def as_interventions(given: Any) -> tuple[Intervention, ...]:

@@ -58,7 +58,7 @@ def load(
 
     dictionary = _as_sae(sae, dtype)
     name = model if model is not None else dictionary.model_name
-    if not name and not isinstance(name, os.PathLike):
+    if isinstance(name, str) and not name:
         raise ValueError("the SAE does not name its model: pass it first, as in sw.load('gpt2', sae=…)")
     return Session(load_model(name, tokenizer, device, dtype), dictionary, hook_name)
 
@@ -126,6 +126,13 @@ class Session:
         )
         return with_known(acts, maximum=self._known_maximum(scale), provenance=self.provenance)
 
+    def activations(self, text: Any) -> np.ndarray:
+        """What the SAE reads: the model's raw activations at the hook, float32 ``[pos, d_in]``, before any feature."""
+        from saewidgets.analysis.tokens import raw_activations, text_list
+
+        texts = text_list(text)
+        return self._run(lambda stop: raw_activations(self.model, texts, self.hook_name, self.prepend_bos, stop))
+
     def acts(self, text: Any, scale: Scale = "norm") -> scipy.sparse.csr_array:
         """Activations of all features as a sparse matrix ``[pos, d_sae]``; several texts one below the other."""
         import scipy.sparse
@@ -165,12 +172,14 @@ class Session:
         Raises:
             ValueError: when the prompt is empty or over the context, or a feature or strength is impossible.
         """
-        from saewidgets.analysis.steer import edit_of
+        from saewidgets.analysis.steer import checked_feature, edit_of
         from saewidgets.lm.generate import Sampling, generate
 
         tokens = self._prompt(prompt, chat)
         sampling = Sampling(temperature, top_p, seed)
         changes = as_interventions(strengths)
+        for change in changes:
+            checked_feature(self.sae, change.feature)  # before the sample is scanned for maxima
         edit = edit_of(self.sae, changes, self.maxima, tokens.has_bos) if changes else None
         ids = self._run(
             lambda stop: generate(
@@ -224,18 +233,19 @@ class Session:
 
     def trust(self) -> TrustReport:
         """What `check` shows, as a record; kept in the cache folder for this model, SAE and hook."""
-        from saewidgets.analysis.check import check
+        from saewidgets.analysis.check import CHECK_VERSION, check
         from saewidgets.lm.cache import cache_folder, read_json, write_json
 
-        if self._report is None:
-            key = f"{self.model.hash()}-{self.sae.hash()}-{self.hook_name}-{self.prepend_bos}"
-            path = cache_folder() / "checks" / f"{key}.json"
-            self._report = _report_from(read_json(path))
-        if self._report is None:
+        if self._report is not None:
+            return self._report
+        key = f"{self.model.hash()}-{self.sae.hash()}-{self.hook_name}-{self.prepend_bos}"
+        path = cache_folder() / "checks" / f"{CHECK_VERSION}-{key}.json"
+        report = _report_from(read_json(path))
+        if report is None:
             report = self._run(lambda stop: check(self.model, self.sae, self.hook_name, self.prepend_bos))
             write_json(path, asdict(report))
-            self._report = report
-        return self._report
+        self._report = report
+        return report
 
     # ---- helpers -------------------------------------------------------------------------------------------------
 

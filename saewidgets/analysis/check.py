@@ -17,6 +17,8 @@ from saewidgets.lm.model import LanguageModel
 from saewidgets.records import Finding, Provenance, Status, TrustReport
 from saewidgets.sae.autoencoder import SparseAutoencoder
 
+CHECK_VERSION = 1
+"""Part of the cache key: raise it whenever a figure or a judgement changes."""
 CHECK_TOKENS = 1024
 NEARBY_LAYERS = 3
 SCALES = (0.25, 0.5, 2.0, 4.0)

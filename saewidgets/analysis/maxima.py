@@ -37,6 +37,7 @@ def sample_maxima(
     return maxima((_kept(model, ids, hook_name, prepend_bos, stop) for ids in batches), sae)
 
 
+@torch.inference_mode()
 def maxima(activations: Iterable[Tensor], sae: SparseAutoencoder) -> np.ndarray:
     """Each feature's largest feature_acts over ``[n, d_in]`` tensors: float32 ``[d_sae]``."""
     best = torch.zeros(sae.d_sae)

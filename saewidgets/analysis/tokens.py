@@ -33,7 +33,9 @@ def text_list(given: Any) -> list[Text]:
     """One text, one chat, or several of either, as a list of texts."""
     is_chat = isinstance(given, Sequence) and bool(given) and isinstance(given[0], dict)
     texts = [given] if isinstance(given, str) or is_chat else given
-    if not isinstance(texts, Sequence) or not texts:
+    if not isinstance(texts, Sequence):
+        raise TypeError(f"expected a string, a chat, or a list of them, got {type(given).__name__}")
+    if not texts:
         raise ValueError("the text is empty: give a string, a chat, or a list of them")
     return list(texts)
 
@@ -75,9 +77,10 @@ def token_acts(
     acts = _join([part[0] for part in parts])
     values = acts.values.float()
     if scale == "norm":
-        values = values * sae.decoder_norms()[acts.indices]
+        indices, by_feature = acts.indices.sort(dim=-1, stable=True)  # so that ties go by feature number again
+        values = values.gather(-1, by_feature) * sae.decoder_norms().cpu()[indices]
         values, order = values.sort(dim=-1, descending=True, stable=True)
-        acts = SparseActs(values, acts.indices.gather(-1, order))
+        acts = SparseActs(values, indices.gather(-1, order))
     return _record(model, sae, tokens, acts, torch.cat([part[1] for part in parts]), hook_name, scale)
 
 
@@ -94,6 +97,23 @@ def _one_text(
         encoded.append(sae.encode(x[repeated:].to(sae.device)))
         skipped.append(sink[repeated:].cpu())
     return _join(encoded), torch.cat(skipped)
+
+
+@torch.inference_mode()
+def raw_activations(
+    model: LanguageModel,
+    texts: Sequence[Text],
+    hook_name: str,
+    prepend_bos: bool = True,
+    stop: threading.Event | None = None,
+) -> np.ndarray:
+    """The model's own activations at a hook, one row a token: float32 ``[pos, d_in]``."""
+    rows = []
+    for text in texts:
+        tokens = model.tokens(text, prepend_bos)
+        for ids, repeated in windows(model, tokens.ids, tokens.has_bos, stop):
+            rows.append(capture(model, ids, hook_name)[0, repeated:].float().cpu())
+    return torch.cat(rows).numpy()
 
 
 def _join(parts: list[SparseActs]) -> SparseActs:

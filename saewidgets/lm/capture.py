@@ -32,6 +32,8 @@ def capture(model: LanguageModel, ids: Tensor, hook_name: str) -> Tensor:
         pass
     finally:
         handle.remove()
+    if not found:
+        raise ValueError(f"{hook_name} is never reached when {model.name} runs: choose another hook")
     return found[0]
 
 

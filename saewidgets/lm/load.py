@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +49,9 @@ def load_model(
         name = str(getattr(model.cfg, "model_name", "") or "bridge")
         loaded = LanguageModel(model.original_model, tokenizer, name, bridge=model)
     elif isinstance(model, torch.nn.Module) and hasattr(model, "config"):
-        name = str(getattr(model.config, "_name_or_path", "") or type(model).__name__)
-        loaded = LanguageModel(model, tokenizer or _tokenizer_of(name), name)
+        path = str(getattr(model.config, "_name_or_path", ""))
+        name = path or type(model).__name__
+        loaded = LanguageModel(model, tokenizer or _tokenizer_of(path, name), name)
     else:
         raise TypeError(
             "model must be a hub name, a folder, a Hugging Face causal language model or a TransformerBridge, "
@@ -60,15 +63,16 @@ def load_model(
 
 
 def _from_name(name: str, tokenizer: Any, device: Any, dtype: Any) -> LanguageModel:
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source = str(Path(name).expanduser()) if Path(name).expanduser().exists() else ALIASES.get(name, name)
     if dtype is None:
         dtype = torch.float32 if torch.device(device or "cpu").type == "cpu" else "auto"
     try:
-        module = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
+        module: Any = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
         tokenizer = tokenizer or AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise FileNotFoundError(
             f"cannot load the model {name!r}: {reason} Pass the path of a folder with its files, or check the network."
@@ -76,10 +80,27 @@ def _from_name(name: str, tokenizer: Any, device: Any, dtype: Any) -> LanguageMo
     return LanguageModel(module.to(device or "cpu"), tokenizer, name)
 
 
-def _tokenizer_of(name: str) -> Any:
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' bar for copying weights, which is over before it can be read; downloads keep theirs."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _tokenizer_of(path: str, name: str) -> Any:
     from transformers import AutoTokenizer
 
+    missing = ValueError(f"no tokenizer found for {name!r}: pass tokenizer=")
+    if not path:
+        raise missing
     try:
-        return AutoTokenizer.from_pretrained(name)
+        return AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError):
-        raise ValueError(f"no tokenizer found for {name!r}: pass tokenizer=") from None
+        raise missing from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,8 +86,9 @@ def _is_byte_level(tokenizer: Any) -> bool:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return hasattr(tokenizer, "byte_decoder")
-    parts = json.loads(backend.to_str())
-    return any("ByteLevel" in json.dumps(parts.get(part)) for part in ("decoder", "pre_tokenizer"))
+    # The state of these two parts is a few bytes of JSON; writing out the whole tokenizer would take half a second.
+    parts = (backend.decoder, backend.pre_tokenizer)
+    return any(b"ByteLevel" in part.__getstate__() for part in parts if part is not None)
 
 
 @functools.cache

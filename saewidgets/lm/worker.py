@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import queue
 import threading
 import weakref
@@ -39,11 +40,12 @@ class ModelWorker:
         done: Future[T] = Future()
         self._submit(lambda: job(stop), done)
         try:
-            return done.result()
+            _wait(done)
         except KeyboardInterrupt:
             stop.set()
-            done.exception()  # wait: the model is ours until the job has let go of it
+            _wait(done)  # the model is ours until the job has let go of it
             raise
+        return done.result()
 
     def _submit(self, call: Callable[[], Any], done: Future[Any]) -> None:
         with self._start:
@@ -60,6 +62,12 @@ class ModelWorker:
             except BaseException as error:  # handed to the waiting caller, whatever it is
                 done.set_exception(error)
             del call, done
+
+
+def _wait(done: Future[Any]) -> None:
+    """In slices: on Windows, or when another thread gets the signal, Python sees an interrupt only in between."""
+    while not concurrent.futures.wait([done], timeout=0.1).done:
+        pass
 
 
 def worker_of(module: Any) -> ModelWorker:

@@ -26,8 +26,8 @@ from saewidgets.sae.autoencoder import SparseAutoencoder
 from saewidgets.sae.training import train_topk
 
 HOOK = "blocks.15.hook_resid_post"
-D_SAE, K = 8192, 32
-BATCH, EPOCHS, LR = 2048, 3, 8e-4
+D_SAE, K = 4096, 32
+BATCH, EPOCHS, LR = 2048, 4, 8e-4
 SHARD = 512
 OUTLIER = 4.0  # tokens above this many median norms are left out of training (DESIGN §4), never out of evaluation
 

@@ -1,0 +1,7 @@
+"""Pictures: one room a widget; computes nothing about a model and imports no torch."""
+
+from saewidgets.widgets.heatmap import TokenHeatmap
+from saewidgets.widgets.shared.badge import badge_of
+from saewidgets.widgets.trust import TrustPanel
+
+__all__ = ["TokenHeatmap", "TrustPanel", "badge_of"]

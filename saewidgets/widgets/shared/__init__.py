@@ -1,0 +1,1 @@
+"""What two widgets need: the base class, bundling, binary messages, saved pages, a latest-wins runner."""

@@ -1,0 +1,5 @@
+"""The trust panel."""
+
+from saewidgets.widgets.trust.trust import TrustPanel
+
+__all__ = ["TrustPanel"]
