@@ -186,6 +186,7 @@ class Session:
                 self.model,
                 tokens.ids,
                 hook_name=self.hook_name,
+                hook_name_out=self.sae.hook_name_out,
                 edit=edit,
                 max_new_tokens=max_new_tokens,
                 sampling=sampling,
@@ -238,7 +239,7 @@ class Session:
 
         if self._report is not None:
             return self._report
-        key = f"{self.model.hash()}-{self.sae.hash()}-{self.hook_name}-{self.prepend_bos}"
+        key = f"{self.model.hash()}-{self.sae.hash()}-{self.hook_name}-{self.sae.hook_name_out}-{self.prepend_bos}"
         path = cache_folder() / "checks" / f"{CHECK_VERSION}-{key}.json"
         report = _report_from(read_json(path))
         if report is None:
@@ -289,11 +290,18 @@ def _require_width(model: LanguageModel, sae: SparseAutoencoder, hook_name: str)
 
     from saewidgets.lm.capture import capture
 
-    width = model.worker.run(lambda stop: capture(model, torch.tensor([[0]]), hook_name)).shape[-1]
-    if width != sae.d_in:
+    def width(name: str) -> int:
+        return model.worker.run(lambda stop: capture(model, torch.tensor([[0]]), name)).shape[-1]
+
+    if width(hook_name) != sae.d_in:
         raise ValueError(
-            f"{hook_name} of {model.name} is {width} wide, but this SAE reads d_in={sae.d_in}: "
+            f"{hook_name} of {model.name} is {width(hook_name)} wide, but this SAE reads d_in={sae.d_in}: "
             "it belongs to another model or hook"
+        )
+    if sae.is_transcoder and width(sae.hook_name_out) != sae.d_out:
+        raise ValueError(
+            f"{sae.hook_name_out} of {model.name} is {width(sae.hook_name_out)} wide, but this transcoder writes "
+            f"d_out={sae.d_out}: it belongs to another model or hook"
         )
 
 

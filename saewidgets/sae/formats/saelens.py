@@ -114,6 +114,8 @@ def _tensors(architecture: str, config: Config, weights: Weights) -> dict[str, A
     d_sae = W_enc.shape[1]
     if config.whole("d_sae", d_sae) != d_sae or config.whole("d_in", len(W_enc)) != len(W_enc):
         raise ValueError(f"{config.path} and {weights.path} disagree about d_in or d_sae: they are of different SAEs")
+    if len(W_dec) != d_sae:
+        raise ValueError(f"W_dec in {weights.path} has {len(W_dec)} features, but W_enc has {d_sae}")
     activation: Activation = ReLU()
     if architecture == "gated":
         gain = weights.vector("r_mag").exp()
@@ -131,7 +133,7 @@ def _tensors(architecture: str, config: Config, weights: Weights) -> dict[str, A
             raise ValueError(f"{config.path} needs a whole number k from 1 to d_sae={d_sae}, got {k}")
         activation = TopK(k) if architecture.startswith("topk") else GroupMax(k)
     W_dec = W_dec * _finetuned(weights, d_sae).unsqueeze(1)
-    if config.flag("rescale_acts_by_decoder_norm", False) and len(W_dec) == d_sae == len(b_enc):
+    if config.flag("rescale_acts_by_decoder_norm", False) and len(b_enc) == d_sae:
         W_enc, b_enc, W_dec = unit_decoder(W_enc, b_enc, W_dec)
     skip = weights.matrix("W_skip", transposed=True) if "W_skip" in weights else None
     return {"W_enc": W_enc, "b_enc": b_enc, "W_dec": W_dec, "b_dec": b_dec, "activation": activation, "W_skip": skip}

@@ -50,7 +50,10 @@ class Weights:
         """A vector ``[d_sae]``, stored as such or as one number for all."""
         if self._tensor(name).numel() == 1:
             return torch.full((d_sae,), self.scalar(name), dtype=self.dtype)
-        return self.vector(name)
+        tensor = self.vector(name)
+        if len(tensor) != d_sae:
+            raise ValueError(f"{name} in {self.path} should have one number for each of {d_sae} features")
+        return tensor
 
     def _floats(self, name: str, ndim: int) -> Tensor:
         tensor = self._tensor(name)
