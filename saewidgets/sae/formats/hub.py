@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 SAFE, PICKLED = (".safetensors", ".npz"), (".pt", ".pth")
+TIMEOUT = 10.0  # seconds to wait for an answer
 NAME = re.compile(r"([\w.-]+/[\w.-]+?)(?:/(.+?))?/?")
 
 
@@ -35,7 +36,8 @@ def _fetched(repository: str, folder: str, allow_pickle: bool) -> Path:
 
     name = f"{repository}/{folder}".rstrip("/")
     try:
-        files = HfApi().list_repo_files(repository)
+        # model_info, not list_repo_files: the latter tries again for a quarter of a minute where there is no network.
+        files = [file.rfilename for file in HfApi().model_info(repository, timeout=TIMEOUT).siblings or []]
         wanted = _wanted(files, name, folder, allow_pickle)
         root = snapshot_download(repository, allow_patterns=wanted)
     except ValueError:
