@@ -19,9 +19,9 @@ def edit_of(
 ) -> Edit | None:
     """The edit x + Σ (f′ − f) · W_dec of clamped features, or None for none (Templeton et al. 2024, *Steering*).
 
-    x = SAE(x) + error; clamping inside SAE(x) and leaving the error adds decode(f′) − decode(f), and nothing else; times
-    the token's own scale where the SAE normalises its input. A transcoder's features are read at its input hook and
-    added at its output hook.
+    x = SAE(x) + error; clamping inside SAE(x) and leaving the error adds decode(f′) − decode(f), and nothing else;
+    times the token's own scale where the SAE normalises its input. A transcoder's features are read at its input hook
+    and added at its output hook.
     Position 0 is never touched when it is BOS or an attention sink, nor is any other sink of the prompt.
 
     Args:

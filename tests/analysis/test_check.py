@@ -126,8 +126,6 @@ def test_missing_centring_is_named(tiny_gpt2: LanguageModel) -> None:
 
 
 def test_wrong_width_is_an_error(tiny_llama: LanguageModel) -> None:
-    sae = SparseAutoencoder(
-        torch.zeros(7, 9), torch.zeros(9), torch.zeros(9, 7), torch.zeros(7), activation=sw.TopK(2)
-    )
+    sae = SparseAutoencoder(torch.zeros(7, 9), torch.zeros(9), torch.zeros(9, 7), torch.zeros(7), activation=sw.TopK(2))
     with pytest.raises(ValueError, match=r"32 wide, but this SAE reads d_in=7"):
         check(tiny_llama, sae, "blocks.1.hook_resid_post", True)

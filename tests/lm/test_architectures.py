@@ -132,7 +132,9 @@ def test_a_clamp_adds_the_feature_and_keeps_the_error(model: LanguageModel) -> N
     torch.testing.assert_close(changed[moved], wanted[moved], atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("hooks_of_sae", [("blocks.0.hook_resid_post", ""), ("blocks.0.mlp.hook_in", "blocks.0.mlp.hook_out")])  # fmt: skip
+@pytest.mark.parametrize(
+    "hooks_of_sae", [("blocks.0.hook_resid_post", ""), ("blocks.0.mlp.hook_in", "blocks.0.mlp.hook_out")]
+)
 def test_generating_steers_and_leaves_nothing_behind(model: LanguageModel, hooks_of_sae: tuple[str, str]) -> None:
     sae = sae_at(*hooks_of_sae)
     edit = edit_of(sae, [sw.clamp(7, 8.0)], np.full(40, 2.0, np.float32), has_bos=False)

@@ -335,7 +335,7 @@ def copied(case: Path, room: Path) -> Path:
 
 def tried(folder: Path, rng: random.Random) -> str:
     """How opening a damaged folder ends."""
-    told = rng.choice([{}, {}, {"k": 3}, {"apply_b_dec_to_input": False, "architecture": "standard"}])
+    told: dict[str, Any] = rng.choice([{}, {}, {"k": 3}, {"apply_b_dec_to_input": False, "architecture": "standard"}])
     try:
         sae = sw.load_sae(folder, allow_pickle=True, **told)
         acts = sae.encode(torch.ones(2, sae.d_in))
