@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -179,7 +180,9 @@ class Session:
         changes = as_interventions(strengths)
         for change in changes:
             checked_feature(self.sae, change.feature)  # before the sample is scanned for maxima
-        edit = edit_of(self.sae, changes, self.maxima, tokens.has_bos) if changes else None
+        scaled = any(change.strength for change in changes)  # ablation needs no maximum
+        maxima = self.maxima if scaled else np.zeros(self.sae.d_sae, np.float32)
+        edit = edit_of(self.sae, changes, maxima, tokens.has_bos)
         ids = self._run(
             lambda stop: generate(
                 self.model,
@@ -211,7 +214,7 @@ class Session:
     @property
     def provenance(self) -> Provenance:
         """Which model, SAE and hook the numbers come from."""
-        return Provenance(self.model.name, repr(self.sae), self.hook_name)
+        return Provenance(self.model.name, self.sae.summary, self.hook_name, self._hashes[0], self._hashes[1])
 
     # ---- views ---------------------------------------------------------------------------------------------------
 
@@ -260,6 +263,10 @@ class Session:
             if has_template if chat is None else chat:
                 prompt = [{"role": "user", "content": prompt}]
         return self.model.tokens(prompt, self.prepend_bos, add_generation_prompt=True)
+
+    @functools.cached_property
+    def _hashes(self) -> tuple[str, str]:
+        return self.sae.hash(), self.model.hash()
 
     def _known_maximum(self, scale: Scale) -> np.ndarray | None:
         if self._maxima is None or scale == "native":

@@ -65,7 +65,7 @@ def check(model: LanguageModel, sae: SparseAutoencoder, hook_name: str, prepend_
     gains = {cause: value for cause, value in better.items() if value > explained + CLEAR_GAIN}
     likely = max(gains, key=lambda cause: gains[cause], default="")
     findings = (
-        Finding("hook and width", float(sae.d_in), "green", f"{hook_name}, {sae.d_in} wide"),
+        Finding("Hook and width", float(sae.d_in), "green", f"{hook_name}, {sae.d_in} wide"),
         _explained(explained, likely, gains.get(likely, explained), sae),
         _recovered(model, sae, sample, hook_name, likely),
         _l0(mean_l0(sae, sample.kept), sae),
@@ -74,7 +74,7 @@ def check(model: LanguageModel, sae: SparseAutoencoder, hook_name: str, prepend_
         _bos(model, sae, prepend_bos, better, explained),
         _outliers(sample),
     )
-    place = Provenance(model.name, repr(sae), hook_name, sae.hash(), model.hash())
+    place = Provenance(model.name, sae.summary, hook_name, sae.hash(), model.hash())
     return TrustReport(findings, int(sample.ids.numel()), place)
 
 
@@ -154,11 +154,11 @@ def _explained(value: float, likely: str, best: float, sae: SparseAutoencoder) -
     status = _judge(value, 0.6, 0.3)
     if likely:
         status = "red" if best > value + 0.3 or status == "red" else "amber"
-        return Finding("variance explained", value, status, expected, f"{likely} (it explains {best:.2f})")
+        return Finding("Variance explained", value, status, expected, f"{likely} (it explains {best:.2f})")
     if measured and value < measured - 0.15 and status == "green":
         status = "amber"
     cause = "" if status == "green" else "no nearby layer, scale or BOS setting fits better: wrong model, or a weak SAE"
-    return Finding("variance explained", value, status, expected, cause)
+    return Finding("Variance explained", value, status, expected, cause)
 
 
 def _recovered(model: LanguageModel, sae: SparseAutoencoder, sample: _Sample, hook_name: str, likely: str) -> Finding:
@@ -189,7 +189,7 @@ def _norms(sae: SparseAutoencoder, sample: _Sample) -> Finding:
     cause = (
         "" if good else "reconstructions have another size than the input: check normalisation or the decoder's scale"
     )
-    return Finding("norm of reconstruction / input", ratio, status, "0.75 to 1.25", cause)
+    return Finding("Norm of reconstruction / input", ratio, status, "0.75 to 1.25", cause)
 
 
 def _layer(hook_name: str, explained: float, better: dict[str, float]) -> Finding:
@@ -198,8 +198,8 @@ def _layer(hook_name: str, explained: float, better: dict[str, float]) -> Findin
     gap = explained - near[best] if best else math.nan
     expected = f"{hook_name} explains more than the {len(near)} layers around it"
     if best and gap < 0:
-        return Finding("margin over nearby layers", gap, "red" if gap < -0.3 else "amber", expected, best)
-    return Finding("margin over nearby layers", gap, "green", expected)
+        return Finding("Margin over nearby layers", gap, "red" if gap < -0.3 else "amber", expected, best)
+    return Finding("Margin over nearby layers", gap, "green", expected)
 
 
 def _bos(
@@ -211,7 +211,7 @@ def _bos(
     cause = next(gains, "")
     if prepend_bos != sae.prepend_bos and not cause:
         cause = f"the SAE was trained with prepend_bos={sae.prepend_bos}"
-    return Finding("starts with BOS", value, "amber" if cause else "green", expected, cause)
+    return Finding("Starts with BOS", value, "amber" if cause else "green", expected, cause)
 
 
 def _outliers(sample: _Sample) -> Finding:
@@ -220,5 +220,5 @@ def _outliers(sample: _Sample) -> Finding:
     share = float(massive.float().mean())
     expected = f"under 1 % of positions behind the first above {SINK_RATIO:g} median norms"
     if share < 0.01:
-        return Finding("outlier positions", share, "green", expected)
-    return Finding("outlier positions", share, "amber", expected, "attention sinks inside the text: is BOS missing?")
+        return Finding("Outlier positions", share, "green", expected)
+    return Finding("Outlier positions", share, "amber", expected, "attention sinks inside the text: is BOS missing?")

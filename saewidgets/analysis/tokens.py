@@ -154,7 +154,7 @@ def _record(
         seams=tuple(seams),
         split=split,
         scale=scale,
-        provenance=Provenance(model.name, repr(sae), hook_name),
+        provenance=Provenance(model.name, sae.summary, hook_name),
     )
 
 

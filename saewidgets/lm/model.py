@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from saewidgets.lm import hooks
-from saewidgets.lm.tokens import Text, Tokens, tokenize
+from saewidgets.lm.tokens import Text, Tokens, readable, token_bytes, tokenize
 from saewidgets.lm.worker import ModelWorker, worker_of
 
 WINDOW = 1024  # longest stretch run at once: attention and memory stay small on a laptop
@@ -94,6 +94,10 @@ class LanguageModel:
     def tokens(self, text: Text, prepend_bos: bool = True, add_generation_prompt: bool = False) -> Tokens:
         """Tokenize a text or a chat; see `saewidgets.lm.tokens.tokenize`."""
         return tokenize(self.tokenizer, text, prepend_bos, add_generation_prompt)
+
+    def str_tokens(self, text: Text, prepend_bos: bool = True) -> list[str]:
+        """The text cut into its tokens, as readable strings; bytes that are part of a character read ``\\xF0``."""
+        return readable(token_bytes(self.tokenizer, self.tokens(text, prepend_bos).ids))[0]
 
     def hash(self) -> str:
         """A fingerprint (sha256, 16 hex digits) of every weight's name, shape, dtype and 64 spaced values."""

@@ -124,12 +124,12 @@ class GroupMax:
 
 def _positive(k: int) -> None:
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise ValueError(f"k must be a whole number from 1 up, got {k!r}")
+        raise ValueError(f"k must be at least 1, and a whole number, got {k!r}")
 
 
 def _clean(values: Tensor, indices: Tensor) -> SparseActs:
     positive = values > 0
-    return SparseActs(values * positive, indices * positive)
+    return SparseActs(torch.where(positive, values, 0), torch.where(positive, indices, 0))
 
 
 def _above(pre: Tensor, mask: Tensor) -> SparseActs:

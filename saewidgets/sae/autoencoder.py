@@ -47,7 +47,7 @@ class SparseAutoencoder:
         card: measured figures and provenance, kept beside the weights.
 
     Raises:
-        ValueError: when shapes disagree or a weight is not finite.
+        ValueError: when shapes disagree, ``k`` is over ``d_sae``, or a weight is not finite.
 
     Example:
         >>> sae = SparseAutoencoder(W_enc, b_enc, W_dec, b_dec, activation=TopK(32))
@@ -75,6 +75,11 @@ class SparseAutoencoder:
         if self.normalize not in get_args(Normalize):
             raise ValueError(f"normalize must be one of {', '.join(get_args(Normalize))}, got {self.normalize!r}")
         d_out = self.W_dec.shape[-1] if self.is_transcoder and self.W_dec.ndim == 2 else self.d_in
+        k = getattr(self.activation, "k", 1)
+        if k > self.d_sae:
+            raise ValueError(f"k is {k}, but there are only {self.d_sae} features")
+        if isinstance(self.activation, GroupMax) and self.d_sae % k:
+            raise ValueError(f"groupmax needs d_sae to be a multiple of k, got d_sae={self.d_sae} and k={k}")
         expected = {
             "b_enc": (self.d_sae,),
             "W_dec": (self.d_sae, d_out),
@@ -98,9 +103,6 @@ class SparseAutoencoder:
                 f"apply_b_dec_to_input needs inputs as wide as outputs, got {self.d_in} and {d_out}: "
                 "pass apply_b_dec_to_input=False"
             )
-        k = getattr(self.activation, "k", 1)
-        if k > self.d_sae or (isinstance(self.activation, GroupMax) and self.d_sae % k):
-            raise ValueError(f"k={k} does not fit d_sae={self.d_sae} features under {self.activation.name}")
 
     @property
     def d_in(self) -> int:
@@ -137,6 +139,11 @@ class SparseAutoencoder:
         place += f", hook_name_out={self.hook_name_out!r}" if self.is_transcoder else ""
         return f"{type(self).__name__}(d_in={self.d_in}, d_sae={self.d_sae}, {self.activation.name}{place})"
 
+    @property
+    def summary(self) -> str:
+        """A few words for a reader: ``"topk SAE, 4,096 features"``."""
+        return f"{self.activation.name} SAE, {self.d_sae:,} features"
+
     def tensors(self) -> dict[str, Tensor]:
         """Every weight by its name."""
         found = {"W_enc": self.W_enc, "b_enc": self.b_enc, "W_dec": self.W_dec, "b_dec": self.b_dec}
@@ -157,9 +164,11 @@ class SparseAutoencoder:
         """The active features of activations ``x`` ``[..., d_in]``, as ``(values, indices)`` ``[..., k]``.
 
         Raises:
-            ValueError: when the last dimension of ``x`` is not ``d_in``.
+            ValueError: when the last dimension of ``x`` is not ``d_in``, or a value is not finite.
         """
         flat = self._input(x)[0].reshape(-1, self.d_in)
+        if not torch.isfinite(flat).all():
+            raise ValueError(f"the activations hold NaN or infinite values in {self.dtype}: check the model's weights")
         rows = max(1, ENCODE_CHUNK // self.d_sae)
         parts = [self.activation.sparse(self._pre(part)) for part in flat.split(rows)] if len(flat) else []
         values, indices = _stack(parts, flat)
@@ -209,7 +218,7 @@ class SparseAutoencoder:
 
     def decoder_norms(self) -> Tensor:
         """‖W_dec[i]‖ of every feature, float32 ``[d_sae]``."""
-        return self.W_dec.float().norm(dim=1)
+        return self.W_dec.detach().float().norm(dim=1)
 
     def hash(self) -> str:
         """A fingerprint (sha256, 16 hex digits) of the weights and of what changes their meaning."""
@@ -221,14 +230,9 @@ class SparseAutoencoder:
 
     def _meaning(self) -> tuple[object, ...]:
         k = getattr(self.activation, "k", None)
-        return (
-            self.activation.name,
-            k,
-            self.apply_b_dec_to_input,
-            self.center_input,
-            self.normalize,
-            self.is_transcoder,
-        )
+        # Named only where they are set: fingerprints of plain SAEs stay what they were.
+        more = tuple(setting for setting in (self.normalize, self.is_transcoder) if setting not in ("none", False))
+        return (self.activation.name, k, self.apply_b_dec_to_input, self.center_input, *more)
 
     def _input(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What is encoded, and the scale and shift ``[..., 1]`` that lead from its space back to that of ``x``."""

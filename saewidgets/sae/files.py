@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ LAYOUT = "6.0.0"
 
 
 def save(sae: SparseAutoencoder, folder: str | os.PathLike[str]) -> Path:
-    """Write ``sae`` into ``folder`` as SAELens 6 does; each file appears whole or not at all, weights last.
+    """Write ``sae`` into ``folder`` as SAELens 6 does; no file is replaced before all are written, weights last.
 
     SAELens reads it back, except for what it has no architecture for (TopK transcoders, `GroupMax`).
 
@@ -39,12 +40,17 @@ def save(sae: SparseAutoencoder, folder: str | os.PathLike[str]) -> Path:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     config = _config(sae)
-    _write(folder / CONFIG, lambda path: Path(path).write_text(json.dumps(config, indent=2) + "\n", "utf-8"))
-    _write(folder / CARD, lambda path: Path(path).write_text(json.dumps(dict(sae.card), indent=2) + "\n", "utf-8"))
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in sae.tensors().items()}
     if sae.W_skip is not None:
         tensors["W_skip"] = tensors["W_skip"].T.contiguous()  # SAELens keeps [d_out, d_in]
-    _write(folder / WEIGHTS, lambda path: save_file(tensors, path))
+    _write_all(
+        folder,
+        {
+            CONFIG: lambda path: path.write_text(json.dumps(config, indent=2) + "\n", "utf-8"),
+            CARD: lambda path: path.write_text(json.dumps(dict(sae.card), indent=2) + "\n", "utf-8"),
+            WEIGHTS: lambda path: save_file(tensors, path),
+        },
+    )
     return folder
 
 
@@ -55,8 +61,9 @@ def _config(sae: SparseAutoencoder) -> dict[str, Any]:
         "hook_name": sae.hook_name,
         "model_name": sae.model_name,
         "prepend_bos": sae.prepend_bos,
+        "center_input": sae.center_input,
     }
-    if sae.center_input:
+    if sae.center_input:  # as SAELens says it
         metadata["model_from_pretrained_kwargs"] = {"center_writing_weights": True}
     if sae.is_transcoder:
         metadata["hook_name_out"] = sae.hook_name_out
@@ -102,13 +109,17 @@ def load(
     return saelens.read(source, dtype, {}).to(device=device)
 
 
-def _write(path: Path, write: Any) -> None:
-    """Through a temporary file in the same folder: a killed process leaves the old file or the new one, never half."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
+def _write_all(folder: Path, files: dict[str, Callable[[Path], object]]) -> None:
+    """Through temporary files beside them, renamed once all are whole: a failing write leaves the old SAE."""
+    temporary = {name: folder / f".{name}.{uuid.uuid4().hex}" for name in files}
     try:
-        write(temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        for name, write in files.items():
+            temporary[name].touch()
+            mode = temporary[name].stat().st_mode
+            write(temporary[name])
+            temporary[name].chmod(mode)  # safetensors makes files that only their owner may read
+        for name, path in temporary.items():
+            os.replace(path, folder / name)
+    finally:
+        for path in temporary.values():
+            path.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -41,7 +42,7 @@ def train_topk(
         on_step: called with step, loss, fvu, dead every 20 steps.
 
     Raises:
-        ValueError: when ``k`` is not below ``d_sae``.
+        ValueError: when ``k`` is not below ``d_sae``, or there are fewer batches than steps.
         FloatingPointError: when the loss is no longer finite.
     """
     if not 0 < k < d_sae:
@@ -69,7 +70,10 @@ def train_topk(
         if on_step is not None and (step % 20 == 0 or step == steps - 1):
             on_step({"step": step, **figures, "dead": int((silent > dead_after).sum())})
         if step < steps - 1:
-            x = next(batches).float() / scale
+            batch = next(batches, None)
+            if batch is None:
+                raise ValueError(f"the batches ended after {step + 1} of {steps} steps")
+            x = batch.float() / scale
     # (x/s − b)W + c through a top-k, times s, is (x − s·b)W + s·c through the same top-k: the scale folds away.
     with torch.no_grad():
         return SparseAutoencoder(
@@ -132,7 +136,7 @@ class SelectedColumns(torch.autograd.Function):
         # x is (input − b_dec); its gradient through the encoder is left out, as b_dec learns from the decoder side.
         x, indices = ctx.saved_tensors
         dW_enc = (_transposed(grads[0], indices, ctx.d_sae) @ x).T
-        db_enc = torch.zeros(ctx.d_sae, device=x.device).index_add_(0, indices.reshape(-1), grads[0].reshape(-1))
+        db_enc = grads[0].new_zeros(ctx.d_sae).index_add_(0, indices.reshape(-1), grads[0].reshape(-1))
         return None, dW_enc, db_enc, None, None
 
 
@@ -163,4 +167,7 @@ def _transposed(values: Tensor, indices: Tensor, d_sae: int) -> Tensor:
     crow = torch.zeros(d_sae + 1, dtype=torch.int64, device=values.device)
     crow[1:] = torch.bincount(flat, minlength=d_sae).cumsum(0)
     rows = order // indices.shape[1]
-    return torch.sparse_csr_tensor(crow, rows, values.reshape(-1)[order], size=(d_sae, len(indices)))
+    size = (d_sae, len(indices))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+        return torch.sparse_csr_tensor(crow, rows, values.reshape(-1)[order], size=size, check_invariants=False)

@@ -37,7 +37,7 @@ def test_the_right_sae_is_green(session: sw.Session) -> None:
     found = report(session)
     assert found.status == "green", found.frame
     values = found.frame.set_index("name")["value"]
-    assert values["variance explained"] > 0.7
+    assert values["Variance explained"] > 0.7
     assert values["CE recovered"] > 0.85
     assert values["L0"] == pytest.approx(session.sae.card["k"], abs=1)
 
@@ -47,7 +47,7 @@ def test_the_right_sae_is_green(session: sw.Session) -> None:
 def test_a_wrong_layer_is_named(session: sw.Session, off: int) -> None:
     found = report(session, hook_name=f"blocks.{15 + off}.hook_resid_post")
     assert found.status in ("amber", "red")
-    status, cause = finding(found, "margin over nearby layers")
+    status, cause = finding(found, "Margin over nearby layers")
     assert status != "green"
     assert "hook_name='blocks.15.hook_resid_post'" in cause
     assert "blocks.15.hook_resid_post" in found.summary
@@ -119,8 +119,8 @@ def test_missing_centring_is_named(tiny_gpt2: LanguageModel) -> None:
     trained = train_topk(centred_batches(model, hook_name), d_sae=512, k=12, steps=150, lr=3e-3)
     right = dataclasses.replace(trained, hook_name=hook_name, center_input=True, prepend_bos=False)
     wrong = dataclasses.replace(right, center_input=False)
-    assert finding(check(model, right, hook_name, False), "variance explained")[0] == "green"
-    status, cause = finding(check(model, wrong, hook_name, False), "variance explained")
+    assert finding(check(model, right, hook_name, False), "Variance explained")[0] == "green"
+    status, cause = finding(check(model, wrong, hook_name, False), "Variance explained")
     assert status in ("amber", "red")
     assert "center_input=True" in cause
 

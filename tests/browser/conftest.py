@@ -57,7 +57,7 @@ def server(server_folder: Path) -> Iterator[str]:
     folder = server_folder.parent
     quiet_settings(folder / "config" / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension")
     notebook = {"cells": [], "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3"}}}
-    (folder / "work" / "test.ipynb").write_text(json.dumps({**notebook, "nbformat": 4, "nbformat_minor": 5}))
+    (server_folder / "test.ipynb").write_text(json.dumps({**notebook, "nbformat": 4, "nbformat_minor": 5}))
     port = free_port()
     log = (folder / "log").open("w")
     options = [

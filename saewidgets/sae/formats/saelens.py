@@ -78,7 +78,7 @@ def read(source: Source, dtype: torch.dtype, told: Mapping[str, Any]) -> SparseA
         model_name=about.text("model_name"),
         prepend_bos=about.flag("prepend_bos", True),
         apply_b_dec_to_input=not transcoder and config.flag("apply_b_dec_to_input", True),
-        center_input=kwargs.flag("center_writing_weights", False) and is_residual(name),
+        center_input=about.flag("center_input", kwargs.flag("center_writing_weights", False) and is_residual(name)),
         normalize=_normalize(config),
         card=source.json(CARD).values if source.has(CARD) else {},
     )
@@ -110,6 +110,7 @@ def _normalize(config: Config) -> Normalize:
 
 
 def _tensors(architecture: str, config: Config, weights: Weights) -> dict[str, Any]:
+    weights.require("W_enc", "W_dec", "b_dec", *(() if architecture == "gated" else ("b_enc",)))
     W_enc, W_dec, b_dec = weights.matrix("W_enc"), weights.matrix("W_dec"), weights.vector("b_dec")
     d_sae = W_enc.shape[1]
     if config.whole("d_sae", d_sae) != d_sae or config.whole("d_in", len(W_enc)) != len(W_enc):

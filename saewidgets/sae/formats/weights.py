@@ -30,6 +30,17 @@ class Weights:
         """What the file holds."""
         return set(self.found)
 
+    def require(self, *names: str) -> None:
+        """Name every missing tensor at once.
+
+        Raises:
+            ValueError: when one is missing.
+        """
+        missing = sorted(set(names) - self.names())
+        if missing:
+            held = ", ".join(sorted(self.found)) or "nothing"
+            raise ValueError(f"{self.path} lacks {', '.join(missing)}; it holds {held}")
+
     def matrix(self, name: str, transposed: bool = False) -> Tensor:
         """A matrix, turned round where the file stores it the other way."""
         tensor = self._floats(name, 2)
@@ -65,6 +76,5 @@ class Weights:
         return tensor.to(self.dtype).contiguous()
 
     def _tensor(self, name: str) -> Tensor:
-        if name not in self.found:
-            raise ValueError(f"{self.path} lacks {name}; it holds {', '.join(sorted(self.found)) or 'nothing'}")
+        self.require(name)
         return self.found[name]
