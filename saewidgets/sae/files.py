@@ -102,8 +102,8 @@ def load(
         FileNotFoundError: when ``folder`` does not hold the weights and their config.
         ValueError: when a file is damaged, or its shapes or values are impossible.
     """
-    source = Source.at(folder)
-    for name in (WEIGHTS, CONFIG):
+    source = Source(Path(folder))
+    for name in (CONFIG, WEIGHTS):
         if not source.has(name):
             raise FileNotFoundError(f"no {name} in {source.folder}: is this the folder of an SAE?")
     return saelens.read(source, dtype, {}).to(device=device)

@@ -85,7 +85,8 @@ def read(source: Source, dtype: torch.dtype, told: Mapping[str, Any]) -> SparseA
 
 
 def _architecture(config: Config) -> str:
-    name = config.text("architecture", "standard")
+    old = "sae_lens_version" not in config.inner("metadata")
+    name = config.text("architecture", "standard" if old else "")
     activation = config.text("activation_fn", config.text("activation_fn_str", "relu"))
     if activation in ("topk", "topk_relu") and name == "standard":
         name = "topk"
@@ -98,6 +99,8 @@ def _architecture(config: Config) -> str:
 
 def _about(config: Config) -> Config:
     """Where the model and hook are named: inside ``metadata`` since 6.0, beside everything else before."""
+    if config.text("reshape_activations", "none") not in ("none", "hook_z"):
+        raise ValueError(f"{config.path} has reshape_activations {config.text('reshape_activations')!r}; known: hook_z")
     return Config(config.values | config.mapping("metadata"), config.path)
 
 
