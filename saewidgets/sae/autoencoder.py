@@ -96,7 +96,7 @@ class SparseAutoencoder:
                     f"{name} has shape {tuple(tensor.shape)}, but W_enc {tuple(self.W_enc.shape)} needs {shape}"
                 )
         for name, tensor in tensors.items():
-            if not torch.isfinite(tensor).all():
+            if not is_finite(tensor):
                 raise ValueError(f"{name} holds NaN or infinite values: the file is damaged or training diverged")
         if self.apply_b_dec_to_input and d_out != self.d_in:
             raise ValueError(
@@ -256,6 +256,11 @@ class SparseAutoencoder:
 
     def _pre(self, x: Tensor) -> Tensor:
         return torch.addmm(self.b_enc, x, self.W_enc)
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether no value is NaN or infinite, without the copies that `torch.isfinite` makes."""
+    return bool(torch.isfinite(torch.stack(torch.aminmax(tensor.detach()))).all())
 
 
 def _stack(parts: list[SparseActs], like: Tensor) -> SparseActs:

@@ -143,7 +143,8 @@ def test_generating_steers_and_leaves_nothing_behind(model: LanguageModel, hooks
     bare = generate(model, ids, max_new_tokens=8)
     whole = torch.tensor([ids])
     mask = torch.ones_like(whole)
-    theirs = model.module.generate(whole, attention_mask=mask, max_new_tokens=8, do_sample=False, pad_token_id=0)
+    module: Any = model.module
+    theirs = module.generate(whole, attention_mask=mask, max_new_tokens=8, do_sample=False, pad_token_id=0)
     assert bare == theirs[0, len(ids) :].tolist()
     steered = generate(model, ids, edit=edit, **options)
     assert steered != bare

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from saewidgets.sae.activations import ReLU, SparseActs
-from saewidgets.sae.autoencoder import ENCODE_CHUNK, SparseAutoencoder
+from saewidgets.sae.autoencoder import ENCODE_CHUNK, SparseAutoencoder, is_finite
 from saewidgets.sae.formats.names import hook_name
 
 
@@ -29,7 +29,7 @@ class ForeignSAE(SparseAutoencoder):
     source: Any = None
 
     def __post_init__(self) -> None:
-        if self.W_dec.ndim != 2 or not torch.isfinite(self.W_dec).all():
+        if self.W_dec.ndim != 2 or not is_finite(self.W_dec):
             raise ValueError(f"W_dec of {type(self.source).__name__} must be a finite [d_sae, d_in] matrix")
 
     def tensors(self) -> dict[str, Tensor]:
