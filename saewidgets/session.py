@@ -97,6 +97,7 @@ class Session:
         self.index = None
         self._maxima = maxima
         self._report: TrustReport | None = None
+        self._checking = threading.Lock()
         _require_width(model, self.sae, self.hook_name)
 
     def __repr__(self) -> str:
@@ -236,18 +237,21 @@ class Session:
 
     def trust(self) -> TrustReport:
         """What `check` shows, as a record; kept in the cache folder for this model, SAE and hook."""
+        with self._checking:
+            if self._report is None:
+                self._report = self._measured_or_cached()
+            return self._report
+
+    def _measured_or_cached(self) -> TrustReport:
         from saewidgets.analysis.check import CHECK_VERSION, check
         from saewidgets.lm.cache import cache_folder, read_json, write_json
 
-        if self._report is not None:
-            return self._report
         key = f"{self.model.hash()}-{self.sae.hash()}-{self.hook_name}-{self.sae.hook_name_out}-{self.prepend_bos}"
         path = cache_folder() / "checks" / f"{CHECK_VERSION}-{key}.json"
         report = _report_from(read_json(path))
         if report is None:
-            report = self._run(lambda stop: check(self.model, self.sae, self.hook_name, self.prepend_bos))
+            report = self._run(lambda stop: check(self.model, self.sae, self.hook_name, self.prepend_bos, stop))
             write_json(path, asdict(report))
-        self._report = report
         return report
 
     # ---- helpers -------------------------------------------------------------------------------------------------

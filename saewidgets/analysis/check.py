@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,6 +15,7 @@ from saewidgets.analysis.sample import token_blocks
 from saewidgets.analysis.tokens import SINK_RATIO, sinks
 from saewidgets.lm.capture import capture, capture_many
 from saewidgets.lm.model import LanguageModel
+from saewidgets.lm.worker import go_on
 from saewidgets.records import Finding, Provenance, Status, TrustReport
 from saewidgets.sae.autoencoder import SparseAutoencoder
 
@@ -45,7 +47,13 @@ class _Sample:
 
 
 @torch.inference_mode()
-def check(model: LanguageModel, sae: SparseAutoencoder, hook_name: str, prepend_bos: bool) -> TrustReport:
+def check(
+    model: LanguageModel,
+    sae: SparseAutoencoder,
+    hook_name: str,
+    prepend_bos: bool,
+    stop: threading.Event | None = None,
+) -> TrustReport:
     """Measure an SAE on about 1k built-in tokens and judge every figure green, amber or red.
 
     Besides the figures themselves, every setting that is commonly wrong is changed in turn (layer, BOS, scale of the
@@ -53,6 +61,7 @@ def check(model: LanguageModel, sae: SparseAutoencoder, hook_name: str, prepend_
 
     Raises:
         ValueError: when the hook is unknown or its width is not the SAE's ``d_in``.
+        Stopped: when ``stop`` was set.
     """
     sample = _sample(model, sae, hook_name, prepend_bos)
     if sample.x.shape[-1] != sae.d_in:
@@ -60,8 +69,10 @@ def check(model: LanguageModel, sae: SparseAutoencoder, hook_name: str, prepend_
             f"{hook_name} of {model.name} is {sample.x.shape[-1]} wide, but this SAE reads d_in={sae.d_in}: "
             "it belongs to another model or hook"
         )
+    go_on(stop)
     explained = _fit(sae, sample.kept, sample.target)
     better = _alternatives(model, sae, sample, hook_name, prepend_bos)
+    go_on(stop)
     gains = {cause: value for cause, value in better.items() if value > explained + CLEAR_GAIN}
     likely = max(gains, key=lambda cause: gains[cause], default="")
     findings = (

@@ -13,7 +13,7 @@ from saewidgets.analysis.sample import token_blocks
 from saewidgets.analysis.tokens import sinks
 from saewidgets.lm.capture import capture
 from saewidgets.lm.model import LanguageModel
-from saewidgets.lm.worker import Stopped
+from saewidgets.lm.worker import go_on
 from saewidgets.sae.autoencoder import SparseAutoencoder
 
 SAMPLE_TOKENS = 20_000
@@ -48,8 +48,7 @@ def maxima(activations: Iterable[Tensor], sae: SparseAutoencoder) -> np.ndarray:
 
 
 def _kept(model: LanguageModel, ids: Tensor, hook_name: str, prepend_bos: bool, stop: threading.Event | None) -> Tensor:
-    if stop is not None and stop.is_set():
-        raise Stopped
+    go_on(stop)
     x = capture(model, ids, hook_name)
     keep = ~torch.stack([sinks(row) for row in x])
     keep[:, 0] &= not (prepend_bos and model.tokenizer.bos_token_id is not None)

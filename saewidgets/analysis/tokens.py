@@ -14,7 +14,7 @@ from torch import Tensor
 from saewidgets.lm.capture import capture, windows
 from saewidgets.lm.model import LanguageModel
 from saewidgets.lm.tokens import Text, Tokens, readable, token_bytes
-from saewidgets.lm.worker import Stopped
+from saewidgets.lm.worker import go_on
 from saewidgets.records import Provenance, Scale, TokenActs
 from saewidgets.sae.activations import SparseActs
 from saewidgets.sae.autoencoder import SparseAutoencoder
@@ -89,8 +89,7 @@ def _one_text(
 ) -> tuple[SparseActs, Tensor]:
     encoded, skipped = [], []
     for ids, repeated in windows(model, text.ids, text.has_bos, stop):
-        if stop is not None and stop.is_set():
-            raise Stopped
+        go_on(stop)
         x = capture(model, ids, hook_name)[0]
         sink = sinks(x)
         sink[0] |= text.has_bos

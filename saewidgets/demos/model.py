@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from saewidgets.lm.cache import cache_folder, read_json, write_json
@@ -31,8 +32,12 @@ def demo_model(device: str = "cpu") -> LanguageModel:
     folder = model_folder()
     if not (folder / MANIFEST).exists():
         convert()
-    verify(folder)
-    model = load_model(str(folder), device=device)
+    with ThreadPoolExecutor(1) as pool:
+        whole = pool.submit(verify, folder)  # beside the loading, which takes longer
+        try:
+            model = load_model(str(folder), device=device)
+        finally:
+            whole.result()  # a damaged file is named as such, whatever loading made of it
     model.name = NAME
     return model
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from saewidgets.lm.model import LanguageModel
-from saewidgets.lm.worker import Stopped
+from saewidgets.lm.worker import go_on
 
 
 class _Enough(Exception):
@@ -74,8 +74,7 @@ def windows(
     cut = [(torch.tensor([list(ids[:size])]), 0)]
     step = size - int(has_bos)
     for start in range(size, len(ids), step):
-        if stop is not None and stop.is_set():
-            raise Stopped
+        go_on(stop)
         piece = list(ids[start : start + step])
         cut.append((torch.tensor([[ids[0], *piece] if has_bos else piece]), int(has_bos)))
     return cut

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from saewidgets.lm.hooks import HookPoint
 from saewidgets.lm.model import LanguageModel
-from saewidgets.lm.worker import Stopped
+from saewidgets.lm.worker import go_on
 
 Edit = Callable[..., Tensor]
 """``edit(x, start)``: new activations ``[batch, pos, d]``; ``start`` is the position of the first of them.
@@ -88,8 +88,7 @@ def generate(
     with loop:
         logits = loop.feed(list(ids))
         while True:
-            if stop is not None and stop.is_set():
-                raise Stopped
+            go_on(stop)
             token = sampling.pick(logits, len(made))
             if token in model.stop_ids:
                 return made

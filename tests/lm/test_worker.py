@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import signal
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -13,7 +15,7 @@ import pytest
 from torch import nn
 
 from saewidgets.lm.model import LanguageModel
-from saewidgets.lm.worker import ModelWorker, worker_of
+from saewidgets.lm.worker import ModelWorker, Stopped, worker_of
 
 
 def test_a_job_runs_elsewhere_and_its_value_comes_back() -> None:
@@ -143,3 +145,32 @@ def test_a_module_nobody_needs_is_collected(fails: bool) -> None:
         gc.collect()
         time.sleep(0.01)  # the thread drops its last job a moment after the caller has the result
     assert gone() is None
+
+
+def test_python_ends_cleanly_while_a_job_runs() -> None:
+    code = (
+        "import threading, torch\n"
+        "from saewidgets.lm.worker import worker_of\n"
+        "model, started = torch.nn.Linear(300, 300), threading.Event()\n"
+        "def job(stop):\n"
+        "    started.set()\n"
+        "    while not stop.is_set(): model(torch.ones(300, 300))\n"
+        "threading.Thread(target=lambda: worker_of(model).run(job), daemon=True).start()\n"
+        "started.wait()\n"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert out.returncode == 0, out.stderr
+
+
+def test_the_thread_ends_with_its_model() -> None:
+    model = nn.Linear(2, 2)
+    worker = worker_of(model)
+    worker.run(lambda stop: None)
+    thread = worker._thread
+    assert thread is not None and thread.is_alive()
+    del model
+    gc.collect()
+    thread.join(10)
+    assert not thread.is_alive()
+    with pytest.raises(Stopped):
+        worker.run(lambda stop: None)
