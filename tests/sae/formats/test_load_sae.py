@@ -100,6 +100,9 @@ def test_a_threshold_means_jumprelu(tmp_path: Path) -> None:
     arrays: dict[str, Any] = {name: t.numpy() for name, t in tensors().items()}
     np.savez(tmp_path / "x.npz", **arrays, threshold=np.float32(0.4))
     sae = sw.load_sae(tmp_path, apply_b_dec_to_input=False)
+    assert sw.load_sae(tmp_path / "x.npz", apply_b_dec_to_input=False).hash() == sae.hash()
+    with pytest.raises(ValueError, match="apply_b_dec_to_input=True"):
+        sw.load_sae(tmp_path / "x.npz")
     acts = sae.encode(X)
     assert acts.values[acts.values > 0].min() > 0.4
 
