@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo install model test test-fast browser lint format bench clean
+.PHONY: demo install model test test-fast browser lint format screenshots bench clean
 
 demo: install model
 	$(BIN)/jupyter lab notebooks/quickstart.ipynb
@@ -47,6 +47,10 @@ lint: install
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The README's pictures, from the real widget in a real JupyterLab.
+screenshots: install model browser
+	SAEWIDGETS_SCREENSHOTS=notebooks $(BIN)/python -m pytest tests/browser/test_demo.py -k screenshots
 
 bench: install model
 	$(BIN)/python benchmarks/heatmap.py

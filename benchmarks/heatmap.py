@@ -68,6 +68,10 @@ def against_floor(session: sw.Session, n_tokens: int, rounds: int) -> None:
 
 FRESH = {
     "import saewidgets (s)": "import time; t = time.perf_counter(); import saewidgets; v = time.perf_counter() - t",
+    "floor: import torch and transformers' Llama (s)": (
+        "import time; t = time.perf_counter(); import torch; from transformers import LlamaForCausalLM, AutoTokenizer; "
+        "v = time.perf_counter() - t"
+    ),
     "sw.demo(), warm cache (s)": (
         "import time; t = time.perf_counter(); import saewidgets as sw; s = sw.demo(); v = time.perf_counter() - t"
     ),
@@ -98,7 +102,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     print(versions("saewidgets", "torch", "transformers"))
     print("\nfresh processes, median of three")
-    for (name, code), goal in zip(FRESH.items(), ("0.3", "5", "1.5"), strict=True):
+    for (name, code), goal in zip(FRESH.items(), ("0.3", "none", "5", "1.5"), strict=True):
         fresh(name, code, goal)
     session = sw.demo()
     for n_tokens in (64, 128):

@@ -19,7 +19,7 @@ from saewidgets.lm.worker import go_on
 from saewidgets.records import Finding, Provenance, Status, TrustReport
 from saewidgets.sae.autoencoder import SparseAutoencoder
 
-CHECK_VERSION = 1
+CHECK_VERSION = 2
 """Part of the cache key: raise it whenever a figure or a judgement changes."""
 CHECK_TOKENS = 1024
 NEARBY_LAYERS = 3
@@ -200,7 +200,7 @@ def _norms(sae: SparseAutoencoder, sample: _Sample) -> Finding:
     cause = (
         "" if good else "reconstructions have another size than the input: check normalisation or the decoder's scale"
     )
-    return Finding("Norm of reconstruction / input", ratio, status, "0.75 to 1.25", cause)
+    return Finding("Reconstruction norm", ratio, status, "0.75 to 1.25 of the input's norm", cause)
 
 
 def _layer(hook_name: str, explained: float, better: dict[str, float]) -> Finding:

@@ -127,7 +127,7 @@ def _dequantise(gguf: Path, folder: Path) -> None:
     loaded = AutoModelForCausalLM.from_pretrained(place, gguf_file=gguf.name, quantization_config=quantised)
     config = loaded.config
     if hasattr(config, "quantization_config"):
-        del config.quantization_config
+        delattr(config, "quantization_config")
     config._name_or_path = NAME
     plain = type(loaded)(config)
     plain.load_state_dict(loaded.state_dict())

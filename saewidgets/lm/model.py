@@ -27,7 +27,7 @@ class LanguageModel:
     """
 
     def __init__(self, module: nn.Module, tokenizer: Any, name: str, bridge: Any = None) -> None:
-        self.module = module.eval()
+        self.module: Any = module.eval()  # its attributes differ from architecture to architecture
         self.tokenizer = tokenizer
         self.name = name
         self.bridge = bridge

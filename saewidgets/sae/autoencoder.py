@@ -141,8 +141,8 @@ class SparseAutoencoder:
 
     @property
     def summary(self) -> str:
-        """A few words for a reader: ``"topk SAE, 4,096 features"``."""
-        return f"{self.activation.name} SAE, {self.d_sae:,} features"
+        """A few words for a reader: ``"TopK SAE, 4,096 features"``."""
+        return f"{type(self.activation).__name__} SAE, {self.d_sae:,} features"
 
     def tensors(self) -> dict[str, Tensor]:
         """Every weight by its name."""

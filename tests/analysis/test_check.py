@@ -36,7 +36,7 @@ def finding(report: TrustReport, name: str) -> tuple[str, str]:
 def test_the_right_sae_is_green(session: sw.Session) -> None:
     found = report(session)
     assert found.status == "green", found.frame
-    values = found.frame.set_index("name")["value"]
+    values = {f.name: f.value for f in found.findings}
     assert values["Variance explained"] > 0.7
     assert values["CE recovered"] > 0.85
     assert values["L0"] == pytest.approx(session.sae.card["k"], abs=1)

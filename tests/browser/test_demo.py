@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 pytestmark = pytest.mark.slow
 
 DEMO = "import saewidgets as sw\nif 's' not in globals(): s = sw.demo()\n"
+MUSIC = 1599
+FIRES = "(w.acts.feature_acts(w.feature) > 0).tolist()"
+SENTENCES = (
+    "On Sunday evening she played a slow song on the piano in a café near the Golden Gate Bridge. The bread was still "
+    "warm, the soup smelled of garlic, and a doctor at the next table hummed the melody for his patients."
+)
 TEXT = "The Golden Gate Bridge is a suspension bridge in San Francisco, California."
 
 
@@ -18,7 +27,7 @@ def heatmap(lab):
 def test_the_heatmap_shows_what_the_frame_says(lab, heatmap):
     assert heatmap.locator(".saew-t").count() == lab.ask("len(w.acts)")
     assert heatmap.locator(".saew-skip").all_inner_texts() == ["<|im_start|>"]
-    strongest = lab.ask("s.top_features(w.text).iloc[0][['feature', 'activation']].tolist()")
+    strongest = lab.ask("s.top_features(w.text).iloc[0][['feature', 'activation']].astype(float).tolist()")
     top_row = heatmap.locator(".saew-row").first.inner_text()
     assert str(int(strongest[0])) in top_row
     assert f"{strongest[1]:.3g}" in top_row
@@ -67,3 +76,24 @@ def test_the_demo_heatmap_as_a_page(lab, saved, tmp_path, heatmap):
     page.locator(".saew-t").filter(has_text="Bridge").first.click()
     page.locator(".saew-row").first.click()
     assert "SmolLM2-135M-Instruct" in page.locator("footer").last.inner_text()
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_screenshots(lab, tmp_path, dark):
+    """Taken into $SAEWIDGETS_SCREENSHOTS where that is set: `make screenshots` makes the README's pictures so."""
+    folder = Path(os.environ.get("SAEWIDGETS_SCREENSHOTS") or str(tmp_path))
+    lab.page.set_viewport_size({"width": 1500, "height": 900})
+    lab.dark(dark)
+    try:
+        root = lab.heatmap(f"{DEMO}w = s.heatmap({SENTENCES!r})\nw", timeout=120_000)
+        root.locator(".saew-badge").filter(has_text="fits").wait_for(timeout=120_000)
+        root.locator(".saew-t").filter(has_text="piano").first.click()
+        root.locator(".saew-row").filter(has_text=str(MUSIC)).first.click()
+        lab.expect("w.feature", MUSIC)
+        root.screenshot(path=folder / f"heatmap-{'dark' if dark else 'light'}.png", animations="disabled")
+        coloured = [token for token, active in zip(lab.ask("w.acts.str_tokens"), lab.ask(FIRES), strict=True) if active]
+        assert {" song", " piano", " melody"} <= set(coloured)
+        assert " bread" not in coloured
+    finally:
+        lab.dark(False)
+        lab.page.set_viewport_size({"width": 1280, "height": 900})

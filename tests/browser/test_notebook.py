@@ -27,7 +27,8 @@ def test_every_cell_runs_and_the_memory_fits_on_binder(quickstart):
         """() => {
           const cells = window.jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type === "code");
           const failed = c => c.model.outputs.toJSON().some(o => o.output_type === "error");
-          return cells.some(failed) || cells.every(c => c.model.executionCount !== null && c.promptNode.textContent !== "[*]:");
+          const done = c => c.model.executionCount !== null && c.promptNode.textContent !== "[*]:";
+          return cells.some(failed) || cells.every(done);
         }""",
         timeout=300_000,
     )
