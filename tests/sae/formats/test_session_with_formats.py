@@ -108,7 +108,7 @@ def test_the_trust_panel_compares_a_transcoder_with_what_it_should_predict(tiny_
         return next(finding.value for finding in report.findings if word in finding.name.lower())
 
     assert figure(report, "variance") > figure(turned, "variance") + 0.5
-    assert 0.3 < figure(report, "norm of") < 1.5
+    assert 0.3 < figure(report, "norm") < 1.5
 
 
 def test_a_transcoders_reconstruction_is_put_where_it_writes(tiny_llama: LanguageModel) -> None:
