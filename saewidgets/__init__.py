@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from saewidgets.records import Intervention, TokenActs, TrustReport, clamp
     from saewidgets.sae.activations import JumpReLU, ReLU, TopK
     from saewidgets.sae.autoencoder import SparseAutoencoder
+    from saewidgets.sae.formats import load_sae
     from saewidgets.session import Session, load
     from saewidgets.widgets.heatmap import TokenHeatmap
     from saewidgets.widgets.trust import TrustPanel
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "demo": "demos",
     "load": "session",
+    "load_sae": "sae.formats",
     "Session": "session",
     "SparseAutoencoder": "sae.autoencoder",
     "TopK": "sae.activations",
@@ -50,6 +52,7 @@ __all__ = [
     "clamp",
     "demo",
     "load",
+    "load_sae",
 ]
 
 

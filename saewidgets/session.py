@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -40,7 +39,8 @@ def load(
     Args:
         model: hub name, folder, Hugging Face module, `TransformerBridge` or ``other_session.model``; by default the
             one the SAE names.
-        sae: a folder written by `saewidgets` or SAELens, or a `SparseAutoencoder`.
+        sae: whatever `load_sae` takes: a folder or file of any known format, a hub name, a `SparseAutoencoder`, a dict
+            of tensors, or an object with ``encode``, ``decode`` and ``W_dec``.
         hook_name: where the SAE reads, in the TransformerLens vocabulary; by default what the SAE names.
         tokenizer: for a model object that does not lead to one.
         device: ``"cpu"``, ``"cuda"`` or ``"mps"``.
@@ -64,16 +64,9 @@ def load(
 
 
 def _as_sae(sae: Any, dtype: torch.dtype | None) -> SparseAutoencoder:
-    import torch
+    from saewidgets.sae.formats import load_sae
 
-    from saewidgets.sae import files
-    from saewidgets.sae.autoencoder import SparseAutoencoder
-
-    if isinstance(sae, (str, os.PathLike)):
-        return files.load(sae, dtype=dtype or torch.float32)
-    if isinstance(sae, SparseAutoencoder):
-        return sae if dtype is None else sae.to(dtype=dtype)
-    raise TypeError(f"sae must be a folder or a SparseAutoencoder, got {type(sae).__name__}")
+    return load_sae(sae, dtype=dtype)
 
 
 class Session:
@@ -196,6 +189,7 @@ class Session:
                 self.model,
                 tokens.ids,
                 hook_name=self.hook_name,
+                hook_name_out=self.sae.hook_name_out,
                 edit=edit,
                 max_new_tokens=max_new_tokens,
                 sampling=sampling,
@@ -252,7 +246,7 @@ class Session:
         from saewidgets.analysis.check import CHECK_VERSION, check
         from saewidgets.lm.cache import cache_folder, read_json, write_json
 
-        key = f"{self.model.hash()}-{self.sae.hash()}-{self.hook_name}-{self.prepend_bos}"
+        key = f"{self.model.hash()}-{self.sae.hash()}-{self.hook_name}-{self.sae.hook_name_out}-{self.prepend_bos}"
         path = cache_folder() / "checks" / f"{CHECK_VERSION}-{key}.json"
         report = _report_from(read_json(path))
         if report is None:
@@ -306,11 +300,18 @@ def _require_width(model: LanguageModel, sae: SparseAutoencoder, hook_name: str)
 
     from saewidgets.lm.capture import capture
 
-    width = model.worker.run(lambda stop: capture(model, torch.tensor([[0]]), hook_name)).shape[-1]
-    if width != sae.d_in:
+    def width(name: str) -> int:
+        return model.worker.run(lambda stop: capture(model, torch.tensor([[0]]), name)).shape[-1]
+
+    if width(hook_name) != sae.d_in:
         raise ValueError(
-            f"{hook_name} of {model.name} is {width} wide, but this SAE reads d_in={sae.d_in}: "
+            f"{hook_name} of {model.name} is {width(hook_name)} wide, but this SAE reads d_in={sae.d_in}: "
             "it belongs to another model or hook"
+        )
+    if sae.is_transcoder and width(sae.hook_name_out) != sae.d_out:
+        raise ValueError(
+            f"{sae.hook_name_out} of {model.name} is {width(sae.hook_name_out)} wide, but this transcoder writes "
+            f"d_out={sae.d_out}: it belongs to another model or hook"
         )
 
 

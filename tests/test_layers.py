@@ -13,7 +13,7 @@ ROOT = Path(saewidgets.__file__).parent
 NUMBERS = {"numpy", "pandas", "scipy"}
 ROOMS = {
     "records": (set(), NUMBERS),
-    "sae": ({"records"}, {"torch", "safetensors", "numpy"}),
+    "sae": ({"records"}, {"torch", "safetensors", "huggingface_hub", "numpy"}),
     "lm": ({"records"}, {"torch", "transformers", "transformer_lens", "safetensors", "platformdirs", "numpy"}),
     "analysis": ({"records", "sae", "lm"}, {"torch", "sklearn", "tqdm", *NUMBERS}),
     "widgets": ({"records"}, {"anywidget", "ipywidgets", "traitlets", "plotly", "IPython", *NUMBERS}),

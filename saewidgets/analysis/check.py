@@ -30,15 +30,20 @@ CLEAR_GAIN = 0.03
 
 @dataclass(frozen=True)
 class _Sample:
-    """Activations of the built-in sample at the SAE's hook."""
+    """Activations of the built-in sample at the SAE's hook, and at the hook it writes to (for a transcoder)."""
 
     ids: Tensor
     x: Tensor
+    y: Tensor
     keep: Tensor
 
     @property
     def kept(self) -> Tensor:
         return self.x[self.keep]
+
+    @property
+    def target(self) -> Tensor:
+        return self.y[self.keep]
 
 
 @torch.inference_mode()
@@ -58,14 +63,14 @@ def check(
         ValueError: when the hook is unknown or its width is not the SAE's ``d_in``.
         Stopped: when ``stop`` was set.
     """
-    sample = _sample(model, hook_name, prepend_bos)
+    sample = _sample(model, sae, hook_name, prepend_bos)
     if sample.x.shape[-1] != sae.d_in:
         raise ValueError(
             f"{hook_name} of {model.name} is {sample.x.shape[-1]} wide, but this SAE reads d_in={sae.d_in}: "
             "it belongs to another model or hook"
         )
     go_on(stop)
-    explained = variance_explained(sample.kept, sae.reconstruct(sample.kept))
+    explained = _fit(sae, sample.kept, sample.target)
     better = _alternatives(model, sae, sample, hook_name, prepend_bos)
     go_on(stop)
     gains = {cause: value for cause, value in better.items() if value > explained + CLEAR_GAIN}
@@ -75,7 +80,7 @@ def check(
         _explained(explained, likely, gains.get(likely, explained), sae),
         _recovered(model, sae, sample, hook_name, likely),
         _l0(mean_l0(sae, sample.kept), sae),
-        _norms(sae, sample.kept),
+        _norms(sae, sample),
         _layer(hook_name, explained, better),
         _bos(model, sae, prepend_bos, better, explained),
         _outliers(sample),
@@ -84,10 +89,11 @@ def check(
     return TrustReport(findings, int(sample.ids.numel()), place)
 
 
-def _sample(model: LanguageModel, hook_name: str, prepend_bos: bool) -> _Sample:
+def _sample(model: LanguageModel, sae: SparseAutoencoder, hook_name: str, prepend_bos: bool) -> _Sample:
     ids = token_blocks(model, CHECK_TOKENS, prepend_bos)
     x = capture(model, ids, hook_name)
-    return _Sample(ids, x, _kept(x, model, ids))
+    y = capture(model, ids, sae.hook_name_out) if sae.is_transcoder else x
+    return _Sample(ids, x, y, _kept(x, model, ids))
 
 
 def _kept(x: Tensor, model: LanguageModel, ids: Tensor) -> Tensor:
@@ -103,28 +109,37 @@ def _alternatives(
 ) -> dict[str, float]:
     """Variance explained under each changed setting, by a sentence that names the change."""
     found: dict[str, float] = {}
-    x = sample.kept
-    for name, other in _nearby(model, sample.ids, hook_name, sae.d_in).items():
-        found[f"{name} fits better: pass hook_name={name!r}"] = _fit(sae, other[_kept(other, model, sample.ids)])
+    near = _nearby(model, sample.ids, hook_name, sae.d_in)
+    targets = _nearby(model, sample.ids, sae.hook_name_out, sae.d_out) if sae.is_transcoder else near
+    for (name, other), target in zip(near.items(), targets.values(), strict=False):
+        keep = _kept(other, model, sample.ids)
+        found[f"{name} fits better: pass hook_name={name!r}"] = _fit(sae, other[keep], target[keep])
+    if not sae.is_transcoder:
+        found |= _input_changes(sae, sample.kept)
+    if model.tokenizer.bos_token_id is not None:
+        other_bos = _sample(model, sae, hook_name, not prepend_bos)
+        found[f"{_BOS}: pass prepend_bos={not prepend_bos}"] = _fit(sae, other_bos.kept, other_bos.target)
+    return found
+
+
+def _input_changes(sae: SparseAutoencoder, x: Tensor) -> dict[str, float]:
+    found: dict[str, float] = {}
     for scale in SCALES:
         cause = f"the input seems to be off by a factor of {1 / scale:g}: check the SAE's normalisation"
         found[cause] = variance_explained(x, sae.reconstruct(x * scale) / scale)
     centred = "not centring" if sae.center_input else "centring"
     changed = replace(sae, center_input=not sae.center_input)
-    found[f"{centred} the input over d_in fits better: pass center_input={changed.center_input}"] = _fit(changed, x)
+    found[f"{centred} the input over d_in fits better: pass center_input={changed.center_input}"] = _fit(changed, x, x)
     unshifted = replace(sae, apply_b_dec_to_input=not sae.apply_b_dec_to_input)
-    found[f"apply_b_dec_to_input={unshifted.apply_b_dec_to_input} fits better"] = _fit(unshifted, x)
-    if model.tokenizer.bos_token_id is not None:
-        other_bos = _sample(model, hook_name, not prepend_bos)
-        found[f"{_BOS}: pass prepend_bos={not prepend_bos}"] = _fit(sae, other_bos.kept)
+    found[f"apply_b_dec_to_input={unshifted.apply_b_dec_to_input} fits better"] = _fit(unshifted, x, x)
     return found
 
 
 _BOS = "the text fits better with BOS the other way"
 
 
-def _fit(sae: SparseAutoencoder, x: Tensor) -> float:
-    return variance_explained(x, sae.reconstruct(x))
+def _fit(sae: SparseAutoencoder, x: Tensor, y: Tensor) -> float:
+    return variance_explained(y, sae.reconstruct(x))
 
 
 def _nearby(model: LanguageModel, ids: Tensor, hook_name: str, d_in: int) -> dict[str, Tensor]:
@@ -158,8 +173,9 @@ def _explained(value: float, likely: str, best: float, sae: SparseAutoencoder) -
 
 
 def _recovered(model: LanguageModel, sae: SparseAutoencoder, sample: _Sample, hook_name: str, likely: str) -> Finding:
-    mean = sample.kept.mean(0)
-    bare, with_sae, ablated = cross_entropies(model, sae, sample.ids, hook_name, sample.keep, mean)
+    mean, read = sample.target.mean(0), sample.x if sae.is_transcoder else None
+    place = sae.hook_name_out or hook_name
+    bare, with_sae, ablated = cross_entropies(model, sae, sample.ids, place, sample.keep, mean, read)
     value = ce_recovered(bare, with_sae, ablated)
     status = _judge(value, 0.8, 0.5)
     text = f"at least 0.8 of mean-ablation; loss {bare:.2f} bare, {with_sae:.2f} with the SAE, {ablated:.2f} ablated"
@@ -176,8 +192,9 @@ def _l0(value: float, sae: SparseAutoencoder) -> Finding:
     return Finding("L0", value, "green", f"1 to {most:.0f} active features a token")
 
 
-def _norms(sae: SparseAutoencoder, x: Tensor) -> Finding:
-    ratio = float(sae.reconstruct(x).float().norm(dim=-1).median() / x.float().norm(dim=-1).median())
+def _norms(sae: SparseAutoencoder, sample: _Sample) -> Finding:
+    made, target = sae.reconstruct(sample.kept), sample.target
+    ratio = float(made.float().norm(dim=-1).median() / target.float().norm(dim=-1).median())
     good, near = 0.75 < ratio < 1.25, 0.5 < ratio < 2.0
     status: Status = "green" if good else "amber" if near else "red"
     cause = (

@@ -33,11 +33,18 @@ def cross_entropy(logits: Tensor, ids: Tensor) -> float:
 
 
 def cross_entropies(
-    model: LanguageModel, sae: SparseAutoencoder, ids: Tensor, hook_name: str, keep: Tensor, mean: Tensor
+    model: LanguageModel,
+    sae: SparseAutoencoder,
+    ids: Tensor,
+    hook_name: str,
+    keep: Tensor,
+    mean: Tensor,
+    read: Tensor | None = None,
 ) -> tuple[float, float, float]:
     """Loss of the bare model, with x replaced by SAE(x), and with x replaced by ``mean`` ``[d_in]`` (mean-ablation).
 
-    Positions outside ``keep`` (bool ``[batch, pos]``) stay as they are in all three.
+    Positions outside ``keep`` (bool ``[batch, pos]``) stay as they are in all three. For a transcoder ``hook_name`` is
+    where it writes, and ``read`` ``[batch, pos, d_in]`` what it read.
     """
     keep = keep.to(model.device).unsqueeze(-1)
 
@@ -46,7 +53,7 @@ def cross_entropies(
         return cross_entropy(logits, ids)
 
     bare = cross_entropy(logits_with(model, ids, hook_name, None), ids)
-    with_sae = spliced(lambda x: sae.reconstruct(x.to(sae.device)).to(x.device))
+    with_sae = spliced(lambda x: sae.reconstruct((x if read is None else read).to(sae.device)).to(x.device))
     ablated = spliced(lambda x: mean.to(x.device, x.dtype).expand_as(x))
     return bare, with_sae, ablated
 

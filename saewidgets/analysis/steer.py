@@ -19,7 +19,9 @@ def edit_of(
 ) -> Edit | None:
     """The edit x + Σ (f′ − f) · W_dec of clamped features, or None for none (Templeton et al. 2024, *Steering*).
 
-    x = SAE(x) + error; clamping inside SAE(x) and leaving the error adds decode(f′) − decode(f), and nothing else.
+    x = SAE(x) + error; clamping inside SAE(x) and leaving the error adds decode(f′) − decode(f), and nothing else;
+    times the token's own scale where the SAE normalises its input. A transcoder's features are read at its input hook
+    and added at its output hook.
     Position 0 is never touched when it is BOS or an attention sink, nor is any other sink of the prompt.
 
     Args:
@@ -44,12 +46,14 @@ def edit_of(
     chosen = torch.tensor(features, device=sae.device)
     wanted, directions = wanted.to(sae.device, sae.dtype), sae.W_dec[chosen]
 
-    def edit(x: Tensor, start: int) -> Tensor:
-        delta = (wanted - sae.feature_acts(x.to(sae.device), chosen)) @ directions
+    def edit(x: Tensor, start: int, out: Tensor | None = None) -> Tensor:
+        read = x.to(sae.device)
+        delta = (wanted - sae.feature_acts(read, chosen)) @ directions * sae.output_scale(read)
+        out = x if out is None else out
         untouched = torch.stack([sinks(row) for row in x]) if x.shape[1] > 1 else x.new_zeros(x.shape[:2]).bool()
         if start == 0:
             untouched[:, 0] |= has_bos
-        return torch.where(untouched.unsqueeze(-1), x, x + delta.to(x.device, x.dtype))
+        return torch.where(untouched.unsqueeze(-1), out, out + delta.to(out.device, out.dtype))
 
     return edit
 

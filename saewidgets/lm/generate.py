@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,8 +14,11 @@ from saewidgets.lm.hooks import HookPoint
 from saewidgets.lm.model import LanguageModel
 from saewidgets.lm.worker import go_on
 
-Edit = Callable[[Tensor, int], Tensor]
-"""``edit(x, start)``: new activations ``[batch, pos, d]``; ``start`` is the position of the first of them."""
+Edit = Callable[..., Tensor]
+"""``edit(x, start)``: new activations ``[batch, pos, d]``; ``start`` is the position of the first of them.
+
+Where reading and writing are at two hooks: ``edit(x, start, out)`` gives what replaces ``out`` at the second.
+"""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ def generate(
     ids: tuple[int, ...],
     *,
     hook_name: str = "",
+    hook_name_out: str = "",
     edit: Edit | None = None,
     max_new_tokens: int = 60,
     sampling: Sampling = Sampling(),
@@ -62,7 +67,8 @@ def generate(
 ) -> list[int]:
     """Continue ``ids`` token by token until a stop token, ``max_new_tokens`` or the end of the context.
 
-    With ``edit`` None nothing is hooked: the output is that of the bare model, bit for bit.
+    With ``edit`` None nothing is hooked: the output is that of the bare model, bit for bit. ``edit`` reads at
+    ``hook_name`` and writes there too, or at ``hook_name_out``, which must come later in the forward pass.
 
     Raises:
         ValueError: when the prompt does not leave room for one token in the context.
@@ -76,7 +82,8 @@ def generate(
         raise ValueError(f"the prompt has {len(ids)} tokens, but the model's context holds {model.context}: shorten it")
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
-    loop = _Loop(model, None if edit is None else model.hook(hook_name), edit)
+    names = [] if edit is None else [name for name in (hook_name, hook_name_out) if name]
+    loop = _Loop(model, [model.hook(name) for name in names], edit)
     made: list[int] = []
     with loop:
         logits = loop.feed(list(ids))
@@ -92,24 +99,32 @@ def generate(
 
 
 class _Loop:
-    """The cache, the place in the text, and the hook while it is installed."""
+    """The cache, the place in the text, and the hooks while they are installed."""
 
-    def __init__(self, model: LanguageModel, point: HookPoint | None, edit: Edit | None) -> None:
+    def __init__(self, model: LanguageModel, points: list[HookPoint], edit: Edit | None) -> None:
         from transformers import DynamicCache
 
-        self.model, self.point, self.edit = model, point, edit
+        self.model, self.points, self.edit = model, points, edit
+        self.handles: list[Any] = []
+        self.read = torch.empty(0)
         self.cache = DynamicCache(config=model.config)
         self.start = 0
 
     def __enter__(self) -> _Loop:
         edit = self.edit
-        if self.point is not None and edit is not None:
-            self.handle = self.point.attach(lambda x: edit(x, self.start))
+        if edit is not None and len(self.points) == 1:
+            self.handles = [self.points[0].attach(lambda x: edit(x, self.start))]
+        elif edit is not None:
+            here, there = self.points
+            self.handles = [here.attach(self._keep), there.attach(lambda out: edit(self.read, self.start, out))]
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.point is not None and self.edit is not None:
-            self.handle.remove()
+        for handle in self.handles:
+            handle.remove()
+
+    def _keep(self, x: Tensor) -> None:
+        self.read = x
 
     def feed(self, ids: list[int]) -> Tensor:
         """Run ``ids`` behind what was fed before; logits ``[vocab]`` after the last of them."""

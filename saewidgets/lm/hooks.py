@@ -16,7 +16,7 @@ ATTENTION = ("self_attn", "attn", "attention")
 ATTENTION_OUT = ("o_proj", "c_proj", "dense", "out_proj")
 MLP_OUT = ("down_proj", "c_proj", "dense_4h_to_h", "fc2")
 SITES = ("hook_resid_pre", "hook_resid_mid", "hook_resid_post", "hook_attn_out", "hook_mlp_out", "attn.hook_z",
-         "mlp.hook_post")  # fmt: skip
+         "mlp.hook_post", "attn.hook_in", "attn.hook_out", "mlp.hook_in", "mlp.hook_out")  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +132,10 @@ def _in_block(block: nn.Module, site: str) -> tuple[nn.Module, Literal["input", 
         return block, "input"
     if site == "hook_resid_post":
         return block, "output"
+    if site in ("attn.hook_in", "attn.hook_out"):
+        return attn, "input" if site.endswith("in") else "output"
+    if site in ("mlp.hook_in", "mlp.hook_out"):
+        return mlp, "input" if site.endswith("in") else "output"
     if site == "hook_attn_out":
         return (block.post_attention_layernorm if sandwich else attn), "output"  # type: ignore[return-value]
     if site == "hook_mlp_out":

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
+from saewidgets.lm.aliases import hub_name
+from saewidgets.lm.gguf import gguf_in, load_gguf
 from saewidgets.lm.model import LanguageModel
-
-ALIASES = {"gpt2-small": "gpt2", "pythia-70m": "EleutherAI/pythia-70m", "gemma-2-2b": "google/gemma-2-2b"}
 
 
 def load_model(
@@ -21,7 +21,7 @@ def load_model(
     device: str | torch.device | None = None,
     dtype: torch.dtype | str | None = None,
 ) -> LanguageModel:
-    """Make a model ready from a hub name, a folder, a Hugging Face module, a `TransformerBridge` or a LanguageModel.
+    """Make a model ready: a hub name, a folder, a GGUF file, a Hugging Face module, a bridge or a LanguageModel.
 
     Args:
         model: what to load; an object is used as it is, never copied.
@@ -66,12 +66,17 @@ def _from_name(name: str, tokenizer: Any, device: Any, dtype: Any) -> LanguageMo
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    source = str(Path(name).expanduser()) if Path(name).expanduser().exists() else ALIASES.get(name, name)
+    source = str(Path(name).expanduser()) if Path(name).expanduser().exists() else hub_name(name)
     if dtype is None:
         dtype = torch.float32 if torch.device(device or "cpu").type == "cpu" else "auto"
+    gguf = gguf_in(Path(source))
     try:
-        module: Any = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
-        tokenizer = tokenizer or AutoTokenizer.from_pretrained(source)
+        module: Any
+        if gguf is not None:
+            module, tokenizer = load_gguf(gguf, tokenizer, torch.float32 if dtype == "auto" else dtype)
+        else:
+            module = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
+            tokenizer = tokenizer or AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise FileNotFoundError(

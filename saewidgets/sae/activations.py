@@ -31,9 +31,15 @@ class SparseActs(NamedTuple):
 
 
 class Activation(Protocol):
-    """What follows the encoder's matrix product."""
+    """What follows the encoder's matrix product.
+
+    Attributes:
+        name: as SAELens names the architecture, where it has one.
+        competes: whether a feature's activation depends on the other features'.
+    """
 
     name: str
+    competes: bool
 
     def sparse(self, pre: Tensor) -> SparseActs:
         """Active features of ``pre`` ``[n, d_sae]``."""
@@ -49,10 +55,10 @@ class TopK:
 
     k: int
     name = "topk"
+    competes = True
 
     def __post_init__(self) -> None:
-        if self.k < 1:
-            raise ValueError(f"k must be at least 1, got {self.k}")
+        _positive(self.k)
 
     def sparse(self, pre: Tensor) -> SparseActs:
         k = min(self.k, pre.shape[-1])
@@ -71,6 +77,7 @@ class ReLU:
     """Every positive pre-activation (Bricken et al. 2023, *Towards Monosemanticity*)."""
 
     name = "standard"
+    competes = False
 
     def sparse(self, pre: Tensor) -> SparseActs:
         return _above(pre, pre > 0)
@@ -82,9 +89,42 @@ class JumpReLU:
 
     threshold: Tensor
     name = "jumprelu"
+    competes = False
 
     def sparse(self, pre: Tensor) -> SparseActs:
         return _above(pre, (pre > self.threshold) & (pre > 0))
+
+
+@dataclass(frozen=True)
+class GroupMax:
+    """The largest pre-activation, through a ReLU, of each of ``k`` equal groups of neighbouring features.
+
+    Source: ``groupmax`` of EleutherAI's sparsify, ``fused_encoder.py``. Ties go to the lower feature number.
+
+    Raises:
+        ValueError: on use, when the number of features is not a multiple of ``k``.
+    """
+
+    k: int
+    name = "groupmax"
+    competes = True
+
+    def __post_init__(self) -> None:
+        _positive(self.k)
+
+    def sparse(self, pre: Tensor) -> SparseActs:
+        if pre.shape[-1] % self.k:
+            raise ValueError(f"groupmax needs d_sae to be a multiple of k, got d_sae={pre.shape[-1]} and k={self.k}")
+        size = pre.shape[-1] // self.k
+        values, within = pre.unflatten(-1, (self.k, size)).max(-1)
+        # Groups are in feature order, so a stable sort breaks ties by feature number.
+        values, order = values.sort(dim=-1, descending=True, stable=True)
+        return _clean(values, order * size + within.gather(-1, order))
+
+
+def _positive(k: int) -> None:
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise ValueError(f"k must be at least 1, and a whole number, got {k!r}")
 
 
 def _clean(values: Tensor, indices: Tensor) -> SparseActs:

@@ -1,4 +1,4 @@
-"""An SAE on disk: a folder with ``sae_weights.safetensors`` and ``cfg.json`` in SAELens' layout, and ``card.json``."""
+"""Our own SAEs on disk: SAELens' layout, so that they can be used elsewhere, and a ``card.json``."""
 
 from __future__ import annotations
 
@@ -6,56 +6,43 @@ import json
 import os
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
 
-from saewidgets.sae.activations import Activation, JumpReLU, ReLU, TopK
+from saewidgets.sae.activations import GroupMax, TopK
 from saewidgets.sae.autoencoder import SparseAutoencoder
+from saewidgets.sae.formats import saelens
+from saewidgets.sae.formats.foreign import ForeignSAE
+from saewidgets.sae.formats.saelens import CARD, CONFIG, WEIGHTS
+from saewidgets.sae.formats.source import Source
 
-WEIGHTS, CONFIG, CARD = "sae_weights.safetensors", "cfg.json", "card.json"
-UNDERSTOOD = {
-    "normalize_activations": ("none", None),
-    "reshape_activations": ("none", "hook_z", None),  # heads are always seen as one width, see lm.hooks
-    "rescale_acts_by_decoder_norm": (False, None),
-}
-"""Settings of SAELens that change what the weights mean, and their values that this reader gets right."""
+LAYOUT = "6.0.0"
 
 
 def save(sae: SparseAutoencoder, folder: str | os.PathLike[str]) -> Path:
-    """Write ``sae`` into ``folder``; no file is replaced before all are written, weights last.
+    """Write ``sae`` into ``folder`` as SAELens 6 does; no file is replaced before all are written, weights last.
+
+    SAELens reads it back, except for what it has no architecture for (TopK transcoders, `GroupMax`).
+
+    Raises:
+        TypeError: for an object of another library: only that library can save it.
 
     Example:
         >>> save(sae, "my-sae")
         >>> load("my-sae").hash() == sae.hash()
         True
     """
+    if isinstance(sae, ForeignSAE):
+        raise TypeError(f"a {type(sae.source).__name__} can only be saved by its own library")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    config = {
-        "architecture": sae.activation.name,
-        "d_in": sae.d_in,
-        "d_sae": sae.d_sae,
-        "dtype": str(sae.dtype).removeprefix("torch."),
-        "device": "cpu",
-        "apply_b_dec_to_input": sae.apply_b_dec_to_input,
-        "normalize_activations": "none",
-        "reshape_activations": "none",
-        "metadata": {
-            "hook_name": sae.hook_name,
-            "model_name": sae.model_name,
-            "prepend_bos": sae.prepend_bos,
-            "center_input": sae.center_input,
-        },
-    }
-    if isinstance(sae.activation, TopK):
-        config |= {"k": sae.activation.k, "rescale_acts_by_decoder_norm": False}
+    config = _config(sae)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in sae.tensors().items()}
+    if sae.W_skip is not None:
+        tensors["W_skip"] = tensors["W_skip"].T.contiguous()  # SAELens keeps [d_out, d_in]
     _write_all(
         folder,
         {
@@ -67,6 +54,45 @@ def save(sae: SparseAutoencoder, folder: str | os.PathLike[str]) -> Path:
     return folder
 
 
+def _config(sae: SparseAutoencoder) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        # Without it SAELens takes the config for one of before 6.0, and loses everything in here.
+        "sae_lens_version": LAYOUT,
+        "hook_name": sae.hook_name,
+        "model_name": sae.model_name,
+        "prepend_bos": sae.prepend_bos,
+        "center_input": sae.center_input,
+    }
+    if sae.center_input:  # as SAELens says it
+        metadata["model_from_pretrained_kwargs"] = {"center_writing_weights": True}
+    if sae.is_transcoder:
+        metadata["hook_name_out"] = sae.hook_name_out
+    config = {
+        "architecture": _architecture(sae),
+        "d_in": sae.d_in,
+        "d_sae": sae.d_sae,
+        "dtype": str(sae.dtype).removeprefix("torch."),
+        "device": "cpu",
+        "apply_b_dec_to_input": sae.apply_b_dec_to_input,
+        "normalize_activations": {"constant_norm": "constant_norm_rescale"}.get(sae.normalize, sae.normalize),
+        "reshape_activations": "hook_z" if sae.hook_name.endswith("hook_z") else "none",
+        "metadata": metadata,
+    }
+    if sae.is_transcoder:
+        config["d_out"] = sae.d_out
+    if isinstance(sae.activation, TopK | GroupMax):
+        config |= {"k": sae.activation.k, "rescale_acts_by_decoder_norm": False}
+    return config
+
+
+def _architecture(sae: SparseAutoencoder) -> str:
+    name = sae.activation.name
+    if not sae.is_transcoder:
+        return name
+    prefix = "" if name == "standard" else f"{name}_"
+    return f"{prefix}{'' if sae.W_skip is None else 'skip_'}transcoder"
+
+
 def load(
     folder: str | os.PathLike[str], device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
 ) -> SparseAutoencoder:
@@ -76,73 +102,11 @@ def load(
         FileNotFoundError: when ``folder`` does not hold the weights and their config.
         ValueError: when a file is damaged, or its shapes or values are impossible.
     """
-    folder = Path(folder)
-    config = read_json(folder / CONFIG)
-    tensors = read_tensors(folder / WEIGHTS, device)
-    missing = {"W_enc", "b_enc", "W_dec", "b_dec"} - tensors.keys()
-    if missing:
-        raise ValueError(
-            f"{folder / WEIGHTS} lacks {', '.join(sorted(missing))}; it holds {', '.join(sorted(tensors))}"
-        )
-    metadata = config.get("metadata") or {}
-    if not isinstance(metadata, dict):
-        raise ValueError(f"{folder / CONFIG} should hold a JSON object as its metadata, found {metadata!r}")
-    for setting, known in UNDERSTOOD.items():
-        if config.get(setting, known[0]) not in known:
-            raise ValueError(f"{folder / CONFIG} asks for {setting}={config[setting]!r}, which is not supported yet")
-    sae = SparseAutoencoder(
-        W_enc=tensors["W_enc"].to(dtype),
-        b_enc=tensors["b_enc"].to(dtype),
-        W_dec=tensors["W_dec"].to(dtype),
-        b_dec=tensors["b_dec"].to(dtype),
-        activation=_activation(config, tensors, dtype, folder),
-        hook_name=metadata.get("hook_name", ""),
-        model_name=metadata.get("model_name", ""),
-        prepend_bos=metadata.get("prepend_bos", True),
-        apply_b_dec_to_input=config.get("apply_b_dec_to_input", True),
-        center_input=metadata.get("center_input", False),
-    )
-    return replace(sae, card=read_json(folder / CARD)) if (folder / CARD).exists() else sae
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from ``path``, or an error that names the file."""
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"no {path.name} in {path.parent}: is this the folder of an SAE?") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not valid JSON ({error}): copy the file again") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} should hold a JSON object, found {type(found).__name__}")
-    return found
-
-
-def read_tensors(path: Path, device: str | torch.device = "cpu") -> dict[str, Tensor]:
-    """Every tensor of a safetensors file, or an error that names the file."""
-    if not path.exists():
-        raise FileNotFoundError(f"no {path.name} in {path.parent}: is this the folder of an SAE?")
-    try:
-        with safe_open(path, framework="pt", device=str(device)) as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged or not a safetensors file ({error}): copy it again") from None
-
-
-def _activation(config: dict[str, Any], tensors: dict[str, Tensor], dtype: torch.dtype, folder: Path) -> Activation:
-    name = config.get("architecture")
-    if name == "topk":
-        k = config.get("k")
-        if not isinstance(k, int) or k < 1:
-            raise ValueError(f"{folder / CONFIG} needs a whole number k from 1 to d_sae for topk, got {k!r}")
-        return TopK(k)
-    if name == "jumprelu":
-        if "threshold" not in tensors:
-            raise ValueError(f"{folder / WEIGHTS} lacks the threshold that architecture jumprelu needs")
-        return JumpReLU(tensors["threshold"].to(dtype))
-    if name in ("standard", "relu"):
-        return ReLU()
-    raise ValueError(f"{folder / CONFIG} names an unknown architecture {name!r}; known: topk, jumprelu, standard")
+    source = Source(Path(folder))
+    for name in (CONFIG, WEIGHTS):
+        if not source.has(name):
+            raise FileNotFoundError(f"no {name} in {source.folder}: is this the folder of an SAE?")
+    return saelens.read(source, dtype, {}).to(device=device)
 
 
 def _write_all(folder: Path, files: dict[str, Callable[[Path], object]]) -> None:
