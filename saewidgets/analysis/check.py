@@ -118,7 +118,9 @@ def _alternatives(
         found |= _input_changes(sae, sample.kept)
     if model.tokenizer.bos_token_id is not None:
         other_bos = _sample(model, sae, hook_name, not prepend_bos)
-        found[f"{_BOS}: pass prepend_bos={not prepend_bos}"] = _fit(sae, other_bos.kept, other_bos.target)
+        found[f"{_BOS}: use sw.load_sae(…, prepend_bos={not prepend_bos})"] = _fit(
+            sae, other_bos.kept, other_bos.target
+        )
     return found
 
 
@@ -129,7 +131,8 @@ def _input_changes(sae: SparseAutoencoder, x: Tensor) -> dict[str, float]:
         found[cause] = variance_explained(x, sae.reconstruct(x * scale) / scale)
     centred = "not centring" if sae.center_input else "centring"
     changed = replace(sae, center_input=not sae.center_input)
-    found[f"{centred} the input over d_in fits better: pass center_input={changed.center_input}"] = _fit(changed, x, x)
+    cause = f"{centred} the input over d_in fits better: use sw.load_sae(…, center_input={changed.center_input})"
+    found[cause] = _fit(changed, x, x)
     unshifted = replace(sae, apply_b_dec_to_input=not sae.apply_b_dec_to_input)
     found[f"apply_b_dec_to_input={unshifted.apply_b_dec_to_input} fits better"] = _fit(unshifted, x, x)
     return found
