@@ -14,7 +14,10 @@ NUMBERS = {"numpy", "pandas", "scipy"}
 ROOMS = {
     "records": (set(), NUMBERS),
     "sae": ({"records"}, {"torch", "safetensors", "huggingface_hub", "numpy"}),
-    "lm": ({"records"}, {"torch", "transformers", "transformer_lens", "safetensors", "platformdirs", "numpy"}),
+    "lm": (
+        {"records"},
+        {"torch", "huggingface_hub", "transformers", "transformer_lens", "safetensors", "platformdirs", "numpy"},
+    ),
     "analysis": ({"records", "sae", "lm"}, {"torch", "sklearn", "tqdm", *NUMBERS}),
     "widgets": ({"records"}, {"anywidget", "ipywidgets", "traitlets", "plotly", "IPython", *NUMBERS}),
     "session": ({"records", "sae", "lm", "analysis", "widgets"}, {"torch", *NUMBERS}),

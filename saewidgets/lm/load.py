@@ -14,6 +14,8 @@ from saewidgets.lm.aliases import hub_name
 from saewidgets.lm.gguf import gguf_in, load_gguf
 from saewidgets.lm.model import LanguageModel
 
+HUB_SECONDS = 10.0
+
 
 def load_model(
     model: Any,
@@ -75,14 +77,27 @@ def _from_name(name: str, tokenizer: Any, device: Any, dtype: Any) -> LanguageMo
         if gguf is not None:
             module, tokenizer = load_gguf(gguf, tokenizer, torch.float32 if dtype == "auto" else dtype)
         else:
-            module = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
-            tokenizer = tokenizer or AutoTokenizer.from_pretrained(source)
+            here = Path(source).exists() or not _on_hub(source)  # then only what is on this machine is tried, at once
+            with _quiet():
+                module = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, local_files_only=here)
+            tokenizer = tokenizer or AutoTokenizer.from_pretrained(source, local_files_only=here)
     except (OSError, ValueError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise FileNotFoundError(
             f"cannot load the model {name!r}: {reason} Pass the path of a folder with its files, or check the network."
         ) from None
     return LanguageModel(module.to(device or "cpu"), tokenizer, name)
+
+
+def _on_hub(name: str) -> bool:
+    """One question with a time-out: transformers itself asks again for a minute where there is no network."""
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().model_info(name, timeout=HUB_SECONDS)
+    except Exception:  # whatever the network raises, what is cached may still do
+        return False
+    return True
 
 
 @contextlib.contextmanager
