@@ -52,8 +52,9 @@ format: install
 screenshots: install model browser
 	SAEWIDGETS_SCREENSHOTS=notebooks $(BIN)/python -m pytest tests/browser/test_demo.py -k screenshots
 
-bench: install model
+bench: install model browser
 	$(BIN)/python benchmarks/heatmap.py
+	$(BIN)/python benchmarks/paint.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache
