@@ -7,7 +7,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .PHONY: demo install model test test-fast browser lint format screenshots bench clean
 
 demo: install model
-	$(BIN)/jupyter lab notebooks/quickstart.ipynb
+	$(BIN)/jupyter lab $$([ "$$(id -u)" = 0 ] && echo --allow-root) notebooks/quickstart.ipynb
 
 # torch first and alone: constraints.txt names the build that was tested.
 $(VENV)/.installed: pyproject.toml constraints.txt
