@@ -14,7 +14,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m saewidgets.demos.recipe", description=main.__doc__)
     parser.add_argument("--work", type=Path, default=Path("build/recipe"), help="where intermediate files are kept")
     parser.add_argument("--chats", type=int, default=1040, help="how many chats the model writes itself")
-    parser.add_argument("--shards", type=int, default=None, help="use only this many shards of 512 windows")
+    parser.add_argument("--shards", type=int, default=9, help="how many shards of 512 windows to train on")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     model = demo_model()
