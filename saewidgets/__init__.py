@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from saewidgets.demos import demo
+    from saewidgets.learn import toy, train
     from saewidgets.records import Intervention, TokenActs, TrustReport, clamp
     from saewidgets.sae.activations import JumpReLU, ReLU, TopK
     from saewidgets.sae.autoencoder import SparseAutoencoder
     from saewidgets.sae.formats import load_sae
     from saewidgets.session import Session, load
     from saewidgets.widgets.heatmap import TokenHeatmap
+    from saewidgets.widgets.toy import ToyPanel
+    from saewidgets.widgets.training import TrainingMonitor
     from saewidgets.widgets.trust import TrustPanel
 
 __version__ = "0.1.0"
@@ -36,7 +39,11 @@ _HOMES = {
     "TokenActs": "records",
     "TrustReport": "records",
     "TokenHeatmap": "widgets.heatmap",
+    "ToyPanel": "widgets.toy",
+    "TrainingMonitor": "widgets.training",
     "TrustPanel": "widgets.trust",
+    "toy": "learn",
+    "train": "learn",
 }
 __all__ = [
     "Intervention",
@@ -47,12 +54,16 @@ __all__ = [
     "TokenActs",
     "TokenHeatmap",
     "TopK",
+    "ToyPanel",
+    "TrainingMonitor",
     "TrustPanel",
     "TrustReport",
     "clamp",
     "demo",
     "load",
     "load_sae",
+    "toy",
+    "train",
 ]
 
 

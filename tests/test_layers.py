@@ -13,7 +13,7 @@ ROOT = Path(saewidgets.__file__).parent
 NUMBERS = {"numpy", "pandas", "scipy"}
 ROOMS = {
     "records": (set(), NUMBERS),
-    "sae": ({"records"}, {"torch", "safetensors", "huggingface_hub", "numpy"}),
+    "sae": ({"records"}, {"torch", "safetensors", "huggingface_hub", "tqdm", *NUMBERS}),
     "lm": (
         {"records"},
         {"torch", "huggingface_hub", "transformers", "transformer_lens", "safetensors", "platformdirs", "numpy"},
@@ -21,9 +21,10 @@ ROOMS = {
     "analysis": ({"records", "sae", "lm"}, {"torch", "sklearn", "tqdm", *NUMBERS}),
     "widgets": ({"records"}, {"anywidget", "ipywidgets", "traitlets", "plotly", "IPython", *NUMBERS}),
     "session": ({"records", "sae", "lm", "analysis", "widgets"}, {"torch", *NUMBERS}),
+    "learn": ({"records", "sae", "lm", "analysis", "widgets"}, set()),
     "demos": ({"records", "sae", "lm", "analysis", "widgets", "session"}, {"torch", "transformers", *NUMBERS}),
     "cli": ({"demos"}, set()),
-    "__init__": ({"records", "sae", "session", "widgets", "demos"}, set()),
+    "__init__": ({"records", "sae", "session", "learn", "widgets", "demos"}, set()),
 }
 
 

@@ -91,6 +91,10 @@ class JumpReLU:
     name = "jumprelu"
     competes = False
 
+    def __repr__(self) -> str:
+        low, high = (float(bound) for bound in self.threshold.aminmax())
+        return f"JumpReLU(threshold={low:.4g})" if low == high else f"JumpReLU(threshold={low:.4g} to {high:.4g})"
+
     def sparse(self, pre: Tensor) -> SparseActs:
         return _above(pre, (pre > self.threshold) & (pre > 0))
 

@@ -1,0 +1,328 @@
+"""A training run on its own thread: watched, paused, stopped and kept, continued after a kill."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from saewidgets.sae import files
+from saewidgets.sae.autoencoder import SparseAutoencoder
+from saewidgets.sae.training import checkpoint
+from saewidgets.sae.training.buffer import ShuffleBuffer, Source
+from saewidgets.sae.training.trainer import Architecture, Trainer, check_sizes, initial_directions
+
+State = Literal["waiting", "running", "paused", "finished", "stopped", "failed"]
+COLUMNS = ("step", "tokens", "loss", "fvu", "l0", "dead", "lr", "tokens_per_second", "seconds")
+EVERY_SECONDS = 600.0  # between checkpoints
+NOTE_SECONDS, NOTE_STEPS = 0.1, 10  # a row of history after at least so long and so many steps
+
+
+class _StopAsked(Exception):
+    """Raised on the training thread to leave a step or a read that has not begun."""
+
+
+class TrainingRun:
+    """One dictionary being trained in the background.
+
+    Args:
+        source: activations, position 0 and outliers left out.
+        d_sae: number of features.
+        k: active features a token (a mean over the batch for BatchTopK).
+        total_tokens: how many to learn from; the run ends earlier, saying so, where the source does.
+        architecture: ``"batchtopk"`` or ``"topk"``.
+        batch_size: tokens a step.
+        buffer_tokens: rows of the shuffle buffer.
+        lr: peak learning rate; by default 8e-4 · √(4096 / d_sae), found good at 4 096 and 16 384 features.
+        dead_after: tokens without firing after which a feature counts as dead; by default a twentieth of the run,
+            at most 10 million.
+        seed: of directions and shuffling.
+        folder: where checkpoints and the finished SAE are kept; a run begun there is continued.
+        about: what else the SAE should know: ``hook_name``, ``model_name``, ``prepend_bos``, ``card``.
+        device: where to train.
+
+    Raises:
+        ValueError: for sizes that cannot be trained, or a folder that holds another run.
+
+    Example:
+        >>> run = TrainingRun(source, d_sae=4096, k=32, total_tokens=1_000_000).start()
+        >>> run.sae
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        d_sae: int,
+        k: int,
+        total_tokens: int,
+        architecture: Architecture = "batchtopk",
+        batch_size: int = 2048,
+        buffer_tokens: int = 1 << 17,
+        lr: float | None = None,
+        dead_after: int | None = None,
+        seed: int = 0,
+        folder: Path | None = None,
+        about: dict[str, Any] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        check_sizes(d_sae, k, architecture)
+        if total_tokens < 10 * batch_size:
+            raise ValueError(
+                f"too little text: {total_tokens:,} tokens make fewer than ten batches of {batch_size:,}; "
+                "give more text or a smaller batch_size"
+            )
+        self.d_sae, self.k, self.total_tokens, self.batch_size = d_sae, k, total_tokens, batch_size
+        self.about = about or {}
+        self.folder = folder
+        self.device = torch.device(device)
+        self._settings = {
+            "d_sae": d_sae,
+            "k": k,
+            "architecture": architecture,
+            "steps": total_tokens // batch_size,
+            "lr": lr or 8e-4 * (4096 / d_sae) ** 0.5,
+            "dead_after": dead_after or min(10_000_000, max(total_tokens // 20, 10 * batch_size)),
+            "seed": seed,
+        }
+        self._buffer = ShuffleBuffer(
+            source,
+            size=max(2 * batch_size, min(buffer_tokens, total_tokens)),
+            batch_size=batch_size,
+            seed=seed,
+            between=self._between_reads,
+        )
+        self.title = f"d_sae {d_sae:,} · {'TopK' if architecture == 'topk' else 'BatchTopK'} {k}".replace(",", " ")
+        self.title += f" · {self.about['hook_name']}" if self.about.get("hook_name") else ""
+        self.state: State = "waiting"
+        self.detail = self.error = ""
+        self.trainer: Trainer | None = None
+        self._rows: list[tuple[float, ...]] = []
+        self._listeners: list[Callable[[], None]] = []
+        self._may_run = threading.Event()
+        self._may_run.set()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._main, name="saewidgets-training", daemon=True)
+        self._seconds = self._noted = self._saved = self._clock = 0.0
+        self._result: SparseAutoencoder | BaseException | None = None
+        self._continue()
+
+    def __repr__(self) -> str:
+        done = self._rows[-1][1] if self._rows else 0
+        return f"TrainingRun({self.title}, {self.state}, {done:,.0f} of {self.total_tokens:,} tokens)"
+
+    def start(self) -> TrainingRun:
+        """Begin, on a thread of its own; returns itself."""
+        atexit.register(self._leave)
+        self._thread.start()
+        return self
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row every few steps: step, tokens, loss, fvu, l0, dead, lr, tokens_per_second, seconds."""
+        return pd.DataFrame(list(self._rows), columns=list(COLUMNS))
+
+    @property
+    def sae(self) -> SparseAutoencoder:
+        """The trained SAE, in the state it has at the end; waits for it. An interrupt stops the run and keeps it.
+
+        Raises:
+            RuntimeError: when the run failed.
+        """
+        try:
+            self._wait()
+        except KeyboardInterrupt:
+            self.stop()
+            self._thread.join()
+            raise
+        if not isinstance(self._result, SparseAutoencoder):
+            raise RuntimeError(self.error) from self._result
+        return self._result
+
+    def directions(self, d_in: int) -> Tensor:
+        """Unit decoder rows ``[d_sae, d_in]`` as they are now; before the first step, those it begins with."""
+        if self.trainer is None:
+            return initial_directions(self.d_sae, d_in, self._settings["seed"])
+        return self.trainer.directions().cpu()
+
+    def subscribe(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call ``listener()`` from the training thread after each new row and change of state; returns the undoing."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+
+    def pause(self) -> None:
+        """Stand still after the running step."""
+        if self.state in ("waiting", "running"):
+            self._may_run.clear()
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        self._may_run.set()
+
+    def stop(self) -> None:
+        """End after the running step, and keep what was learnt."""
+        self._stop.set()
+        self._may_run.set()
+
+    # ---- the training thread -------------------------------------------------------------------------------------
+
+    def _main(self) -> None:
+        try:
+            self._tell("running")
+            whole = self._train()
+            self._result = self._finished(whole)
+            self._tell("finished" if whole else "stopped")
+        except BaseException as error:  # shown in the widget and raised by `sae`
+            self._result = error
+            self.error = f"{type(error).__name__}: {error}{self._kept()}"
+            self._tell("failed")
+        finally:
+            atexit.unregister(self._leave)
+
+    def _train(self) -> bool:
+        """Steps until the end, or False when asked to stop."""
+        self._saved = self._clock = time.monotonic()
+        steps = self._settings["steps"]
+        try:
+            while self.trainer is None or self.trainer.step_number < steps:
+                self._breathe()
+                batch = self._buffer.next()
+                if batch is None:
+                    self.detail = "the text ended early"
+                    return True
+                self._learn(batch.to(self.device))
+        except _StopAsked:
+            return False
+        return True
+
+    def _learn(self, batch: Tensor) -> None:
+        if self.trainer is None:
+            self.trainer = Trainer(batch, **self._settings)
+        self.trainer.step(batch)
+        self._seconds += time.monotonic() - self._clock
+        self._clock = time.monotonic()
+        done = self.trainer.step_number
+        if done == self._settings["steps"] or (done % NOTE_STEPS == 0 and self._seconds - self._noted > NOTE_SECONDS):
+            self._note()
+        if time.monotonic() - self._saved > EVERY_SECONDS:
+            self.save()
+
+    def _breathe(self) -> None:
+        """Stand still while paused; leave when asked to stop."""
+        if not self._may_run.is_set():
+            before = time.monotonic()
+            self._tell("paused")
+            self._may_run.wait()
+            self._clock += time.monotonic() - before
+            self._tell("running")
+        if self._stop.is_set():
+            raise _StopAsked
+
+    def _between_reads(self, share: float) -> None:
+        self.detail = f"reading text: the shuffle buffer is {share:.0%} full" if share < 1 else ""
+        self._call()
+        self._breathe()
+
+    def _note(self) -> None:
+        assert self.trainer is not None
+        figures = self.trainer.figures
+        tokens, seconds = (self._rows[-1][1], self._rows[-1][8]) if self._rows else (0, 0.0)
+        speed = (figures["tokens"] - tokens) / max(self._seconds - seconds, 1e-9)
+        self._rows.append((*(figures[c] for c in COLUMNS[:7]), speed, self._seconds))
+        self._noted = self._seconds
+        self._call()
+
+    def _tell(self, state: State) -> None:
+        self.state = state
+        self._call()
+
+    def _call(self) -> None:
+        for listener in list(self._listeners):
+            listener()
+
+    # ---- keeping -------------------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write a checkpoint into the run's folder (nothing without one); called every ten minutes."""
+        self._saved = time.monotonic()
+        if self.folder is None or self.trainer is None:
+            return
+        tensors, numbers = self.trainer.state()
+        rows = self._buffer.rows()
+        extra = {"history": torch.tensor(self._rows, dtype=torch.float64).reshape(-1, len(COLUMNS))}
+        if rows is not None:
+            extra["buffer"] = rows
+        about = {"settings": self._settings, "seconds": self._seconds, "place": self._buffer.place()}
+        checkpoint.save(self.folder, tensors | extra, {**about, "trainer": numbers})
+        self.detail = f"checkpoint saved at {numbers['tokens']:,} tokens"
+
+    def _continue(self) -> None:
+        found = checkpoint.load(self.folder) if self.folder is not None else None
+        if found is None:
+            return
+        tensors, about = found
+        differing = [key for key, value in self._settings.items() if about["settings"].get(key) != value]
+        if differing:
+            was = ", ".join(f"{key}={about['settings'].get(key)!r} (now {self._settings[key]!r})" for key in differing)
+            raise ValueError(f"{self.folder} holds another run, begun with {was}: choose another folder, or delete it")
+        rows = tensors.pop("buffer", None)
+        self._rows = [tuple(row) for row in tensors.pop("history").tolist()]
+        self._buffer.go_to(about["place"], rows)
+        start = torch.ones(1, tensors["b_dec"].shape[0], device=self.device)
+        self.trainer = Trainer(start, **self._settings)
+        self.trainer.restore(tensors, about["trainer"])
+        self._seconds = self._noted = about["seconds"]
+
+    def _finished(self, whole: bool) -> SparseAutoencoder:
+        if self.trainer is None:
+            raise RuntimeError("stopped before the first step: nothing was learnt")
+        figures = self.trainer.figures
+        card = {
+            **self.about.get("card", {}),
+            **{key: self._settings[key] for key in ("architecture", "k", "lr", "seed")},
+            "batch_size": self.batch_size,
+            "training_tokens": self.trainer.tokens,
+            "training_fvu": round(float(self.history["fvu"].tail(20).mean()), 4) if self._rows else figures.get("fvu"),
+            "finished": whole,
+        }
+        sae = replace(self.trainer.sae(**{k: v for k, v in self.about.items() if k != "card"}), card=card)
+        sae = sae.to(device="cpu") if self.device.type != "cpu" else sae
+        if self.folder is not None:
+            if not whole:
+                self.save()
+            files.save(sae, self.folder)
+            if whole:
+                (self.folder / checkpoint.NAME).unlink(missing_ok=True)
+        return sae
+
+    def _kept(self) -> str:
+        if self.folder is not None and (self.folder / checkpoint.NAME).exists():
+            return f" The last good checkpoint is kept in {self.folder}."
+        return ""
+
+    def _wait(self) -> None:
+        from tqdm.auto import tqdm
+
+        if self._thread.ident is None:
+            self.start()
+        done = self.trainer.tokens if self.trainer else 0
+        with tqdm(total=self.total_tokens, initial=done, unit="tok", unit_scale=True, desc="training") as bar:
+            while self._thread.is_alive():
+                self._thread.join(0.2)
+                figures = self.trainer.figures if self.trainer else {}
+                if figures:
+                    bar.update(int(figures["tokens"]) - bar.n)
+                    bar.set_postfix(fvu=f"{figures['fvu']:.3f}", dead=int(figures["dead"]), refresh=False)
+
+    def _leave(self) -> None:
+        """Python is ending: a thread inside torch would abort it."""
+        self.stop()
+        self._thread.join(30)
