@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import threading
 from collections.abc import Callable, Sequence
 
@@ -39,13 +41,21 @@ def capture(model: LanguageModel, ids: Tensor, hook_name: str) -> Tensor:
 
 @torch.inference_mode()
 def capture_many(model: LanguageModel, ids: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-    """Activations at several hooks from one full forward pass."""
+    """Activations at several hooks from one forward pass, ended when the last of them was reached."""
     found: dict[str, Tensor] = {}
+    wanted = set(names)
+
+    def take(x: Tensor, name: str) -> None:
+        found[name] = x
+        if found.keys() == wanted:
+            raise _Enough
+
     handles = []
     try:
-        for name in names:
-            handles.append(model.hook(name).attach(lambda x, name=name: found.__setitem__(name, x)))
-        _body(model)(input_ids=ids.to(model.device), use_cache=False)
+        for name in wanted:
+            handles.append(model.hook(name).attach(functools.partial(take, name=name)))
+        with contextlib.suppress(_Enough):
+            _body(model)(input_ids=ids.to(model.device), use_cache=False)
     finally:
         for handle in handles:
             handle.remove()
