@@ -1,0 +1,113 @@
+"""Activations of the tokenised corpus on disk: fp16 shards, several layers from one pass, finished shards kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from saewidgets.analysis.harvest import OUTLIER
+from saewidgets.lm.capture import capture_many
+from saewidgets.lm.model import LanguageModel
+
+SHARD = 512  # windows
+BATCH = 16  # windows run at once
+
+
+def harvest(
+    model: LanguageModel, work: Path, group: str, hooks: Sequence[str], max_shards: int | None = None
+) -> dict[str, list[Path]]:
+    """Activations of the windows ``group`` of ``tokens.npz`` at every hook, as ``acts/<hook>/<group>_<n>.npy``.
+
+    Rows are tokens from position 1 on; in training groups, tokens above four median norms are left out. Beside each
+    shard, ``….where.npy`` says where each row stands in ``tokens.npz``: window · 2¹⁶ + position, int64.
+    """
+    stored = np.load(work / "tokens.npz")
+    rows, lengths = stored[group], stored[f"{group}_lengths"]
+    starts = range(0, len(rows), SHARD)[:max_shards]
+    paths = {hook: [work / "acts" / hook / f"{group}_{start // SHARD:03d}.npy" for start in starts] for hook in hooks}
+    for i, start in enumerate(tqdm(starts, desc=f"harvest {group}", unit="shard")):
+        missing = [hook for hook in hooks if not paths[hook][i].exists()]
+        if missing:
+            found = _shard(model, rows[start : start + SHARD], lengths[start : start + SHARD], missing, group)
+            for hook, (acts, where) in found.items():
+                _write(where_of(paths[hook][i]), where + (start << 16))
+                _write(paths[hook][i], acts)
+    return paths
+
+
+def _shard(
+    model: LanguageModel, rows: np.ndarray, lengths: np.ndarray, hooks: Sequence[str], group: str
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    parts: dict[str, list[np.ndarray]] = {hook: [] for hook in hooks}
+    places: dict[str, list[np.ndarray]] = {hook: [] for hook in hooks}
+    # Windows of one length run together; padding stands behind the text, where causal attention cannot see it.
+    for batch in np.array_split(np.argsort(lengths, kind="stable"), math.ceil(len(rows) / BATCH)):
+        longest = int(lengths[batch].max())
+        found = capture_many(model, torch.from_numpy(rows[batch, :longest].astype(np.int64)), hooks)
+        keep = torch.arange(longest)[None] < torch.from_numpy(lengths[batch])[:, None]
+        keep[:, 0] = False  # BOS
+        at = (torch.from_numpy(batch)[:, None] << 16 | torch.arange(longest))[keep].numpy()
+        for hook, x in found.items():
+            kept = x[keep]
+            norms = kept.norm(dim=1)
+            usual = norms <= (math.inf if group == "held_out" else OUTLIER * norms.median())
+            parts[hook].append(kept[usual].half().numpy())
+            places[hook].append(at[usual.numpy()])
+    return {hook: (np.concatenate(parts[hook]), np.concatenate(places[hook])) for hook in hooks}
+
+
+def where_of(path: Path) -> Path:
+    """The file that says where the rows of a shard stand in the corpus."""
+    return path.with_name(f"{path.stem}.where.npy")
+
+
+def _write(path: Path, acts: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp.npy")
+    np.save(temporary, acts)
+    temporary.replace(path)
+
+
+class Shards:
+    """Shards on disk as a `Source` for training: in another order every round, for ever."""
+
+    def __init__(self, paths: Sequence[Path], rows: int = 8192) -> None:
+        self.paths, self.rows = list(paths), rows
+        self._round = self._shard = self._row = 0
+        self._order = self._shuffled()
+
+    @property
+    def tokens(self) -> int:
+        """Rows in one round."""
+        return sum(len(np.load(path, mmap_mode="r")) for path in self.paths)
+
+    def read(self) -> Tensor:
+        """The next rows, fp16 ``[n, d_in]``."""
+        acts = np.load(self.paths[self._order[self._shard]], mmap_mode="r")
+        found = torch.from_numpy(np.array(acts[self._row : self._row + self.rows]))
+        self._row += len(found)
+        if self._row >= len(acts):
+            self._shard, self._row = self._shard + 1, 0
+        if self._shard == len(self.paths):
+            self._shard, self._round = 0, self._round + 1
+            self._order = self._shuffled()
+        return found
+
+    def place(self) -> dict[str, Any]:
+        """Round, shard and row."""
+        return {"round": self._round, "shard": self._shard, "row": self._row}
+
+    def go_to(self, place: dict[str, Any]) -> None:
+        """Continue from a `place`."""
+        self._round, self._shard, self._row = place["round"], place["shard"], place["row"]
+        self._order = self._shuffled()
+
+    def _shuffled(self) -> np.ndarray:
+        return np.random.default_rng(self._round).permutation(len(self.paths))
