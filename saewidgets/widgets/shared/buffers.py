@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 CHUNK = 2_000_000
-DTYPES = ("u1", "u2", "u4", "i4", "f4")
+DTYPES = ("u1", "u2", "u4", "i1", "i4", "f4")
 
 
 def pack(meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -8,6 +8,9 @@ const ICONS = {
   pencil: "M10.6 3.2l2.2 2.2-7.4 7.4-2.9.7.7-2.9z",
   pilcrow: "M11.5 3H7a2.6 2.6 0 0 0 0 5.2h1.4M8.4 3v10M11 3v10",
   back: "M9.5 4L5.5 8l4 4",
+  play: "M5 3.2l7.5 4.8L5 12.8z",
+  pause: "M5.5 3.5v9M10.5 3.5v9",
+  stop: "M4.2 4.2h7.6v7.6H4.2z",
 };
 
 function icon(name) {
