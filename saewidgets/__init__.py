@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from saewidgets.demos import demo
-    from saewidgets.learn import toy, train
+    from saewidgets.learn import sample_texts, toy, train
     from saewidgets.records import Intervention, TokenActs, TrustReport, clamp
     from saewidgets.sae.activations import JumpReLU, ReLU, TopK
     from saewidgets.sae.autoencoder import SparseAutoencoder
@@ -42,6 +42,7 @@ _HOMES = {
     "ToyPanel": "widgets.toy",
     "TrainingMonitor": "widgets.training",
     "TrustPanel": "widgets.trust",
+    "sample_texts": "learn",
     "toy": "learn",
     "train": "learn",
 }
@@ -62,6 +63,7 @@ __all__ = [
     "demo",
     "load",
     "load_sae",
+    "sample_texts",
     "toy",
     "train",
 ]

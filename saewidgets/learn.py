@@ -101,7 +101,7 @@ def toy(
         d_in: dimensions they share; 2 is drawn as a circle.
         active: mean number of features active at once.
         skew: 0 makes all equally frequent, 1 follows Zipf's law.
-        d_sae: features to learn; by default half as many again as planted.
+        d_sae: features to learn; by default twice as many as planted.
         k: active features a sample; by default ``active``, rounded.
         training_tokens: samples to learn from.
         seed: of the planted directions, the samples and the training.
@@ -121,7 +121,7 @@ def toy(
     world = planted(n_features, d_in, active=active, skew=skew, seed=seed)
     run = TrainingRun(
         PlantedSource(world, seed),
-        d_sae=d_sae or n_features + n_features // 2,
+        d_sae=d_sae or 2 * n_features,
         k=k or max(1, round(active)),
         total_tokens=training_tokens,
         batch_size=512,
@@ -132,3 +132,15 @@ def toy(
     panel = ToyPanel(run, toy_view(world, run))
     run.start()
     return panel
+
+
+def sample_texts() -> list[str]:
+    """The built-in passages of English prose, dialogue, reference and code, about 20 000 tokens: to try things on.
+
+    Example:
+        >>> len(sample_texts()) > 40
+        True
+    """
+    from saewidgets.analysis.sample import passages
+
+    return list(passages())
