@@ -25,7 +25,7 @@ def save(folder: Path, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> N
     if bad:
         raise ValueError(f"not saved, the earlier checkpoint is kept: {', '.join(bad)} is not finite")
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f"{NAME}.{os.getpid()}.tmp"
+    temporary = folder / f"{NAME}.tmp"  # always the same: a killed write's half file is overwritten by the next
     try:
         whole = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
         save_file(whole, temporary, metadata={"run": json.dumps(numbers)})

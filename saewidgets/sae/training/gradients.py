@@ -36,7 +36,7 @@ class SelectedActs(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, W: Tensor, b: Tensor, pre: Tensor, chosen: Selection) -> Tensor:
         ctx.save_for_backward(x)
         ctx.chosen = chosen
-        return pre[chosen.rows, chosen.cols].float()
+        return pre[chosen.rows, chosen.cols].to(x.dtype)  # pre may be bfloat16
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:

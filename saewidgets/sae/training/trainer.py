@@ -17,13 +17,13 @@ from saewidgets.sae.training.select import batch_top_k, top_k
 Architecture = Literal["topk", "batchtopk"]
 AUX_COEFFICIENT = 1 / 32  # Gao et al. 2024, §A.2
 WARM_UP, DECAY = 0.02, 0.3  # shares of all steps
-THRESHOLD_MEMORY = 0.99  # of the running mean that becomes the JumpReLU threshold
+THRESHOLD_MEMORY = 0.99  # of the running mean that becomes the JumpReLU threshold; early on a tenth of the steps so far
 SMOOTH = 0.9  # of the running mean by which divergence is judged
 PARAMETERS = ("W_enc", "b_enc", "W_dec", "b_dec")
 
 
 class Diverged(FloatingPointError):
-    """Training left the numbers, or became worse than predicting the mean after it had been better."""
+    """Training left the numbers, or became far worse than it had been, and worse than predicting the mean."""
 
 
 class Trainer:
@@ -92,7 +92,8 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = self.lr * schedule(share)
         loss, fvu, l0 = self._loss(x.float() / self.scale)
-        self._guard(float(loss), float(fvu))
+        loss_value = float(loss.detach())
+        self._guard(loss_value, float(fvu))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         W_dec = self.parameters["W_dec"]
@@ -108,7 +109,7 @@ class Trainer:
         self.figures = {
             "step": self.step_number,
             "tokens": self.tokens,
-            "loss": float(loss),
+            "loss": loss_value,
             "fvu": float(fvu),
             "l0": l0,
             "dead": int((self.silent > self.dead_after).sum()),
@@ -146,9 +147,9 @@ class Trainer:
             tensor.copy_(tensors[name])
             moments = {key.split(".", 1)[1]: value for key, value in tensors.items() if key.startswith(f"{name}.")}
             if moments:
+                # The step count too: fused Adam wants it where the parameter is.
                 self.optimiser.state[tensor] = {
-                    key: value.clone() if key == "step" else value.to(tensor.device, copy=True)
-                    for key, value in moments.items()
+                    key: value.to(tensor.device, copy=True) for key, value in moments.items()
                 }
         self.silent.copy_(tensors["silent"])
         for name in _NUMBERS:
@@ -175,12 +176,9 @@ class Trainer:
             return top_k(pre, self.k)
         # The last batch's threshold, with room to spare, spares sorting most of this batch.
         chosen, self.smallest = batch_top_k(pre, self.k, 0.8 * self.smallest)
-        first = self.step_number == 0
-        self.threshold = (
-            self.smallest
-            if first
-            else torch.lerp(torch.tensor(self.smallest), torch.tensor(self.threshold), THRESHOLD_MEMORY).item()
-        )
+        # The first batches' thresholds are far too high: a short run must not remember them.
+        memory = min(THRESHOLD_MEMORY, self.step_number / (self.step_number + 10))
+        self.threshold = memory * self.threshold + (1 - memory) * self.smallest
         return chosen
 
     def _aux_loss(self, centred: Tensor, pre: Tensor, residual: Tensor) -> Tensor | float:
@@ -203,7 +201,7 @@ class Trainer:
         known = math.isfinite(self.running_fvu)
         self.running_fvu = SMOOTH * self.running_fvu + (1 - SMOOTH) * fvu if known else fvu
         self.best_fvu = min(self.best_fvu, self.running_fvu)
-        if self.best_fvu < 0.9 and self.running_fvu > 1.5:
+        if self.running_fvu > (1.5 if self.best_fvu < 0.9 else 3 * self.best_fvu):
             raise Diverged(
                 f"training came apart at step {self.step_number}: FVU was {self.best_fvu:.2f} and is now "
                 f"{self.running_fvu:.2f}, worse than predicting the mean; lower lr (now {self.lr:g})"
