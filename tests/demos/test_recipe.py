@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import saewidgets as sw
-from saewidgets.demos.recipe import corpus, generate, sources, train
+from saewidgets.demos.recipe import corpus, generate, train
+from saewidgets.demos.recipe.sources.text import text_of_html
 from saewidgets.demos.recipe.prompts import prompts
 
 
@@ -26,7 +27,7 @@ def test_windows_begin_with_bos_and_lose_only_short_ends(ids: list[int]) -> None
 
 def test_pages_become_text() -> None:
     page = "<html><head><title>x</title></head><body><p>One &amp; two</p><pre>a\n  b</pre><script>no</script></body>"
-    assert sources.text_of_html(page) == "One & two\n\na\n  b"
+    assert text_of_html(page) == "One & two\n\na\n  b"
 
 
 def test_prompts_differ_and_keep_their_order() -> None:

