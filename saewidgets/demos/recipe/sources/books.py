@@ -56,30 +56,29 @@ def fortunes(folder: Path, group: int = 8) -> Iterator[str]:
             yield from grouped(path.read_text("utf-8", "replace").split("\n%\n"), group)
 
 
-def plain(folder: Path, pattern: str, skip: int = 0) -> Iterator[str]:
-    """Text files as they are, without their first ``skip`` characters."""
+def plain(folder: Path, pattern: str) -> Iterator[str]:
+    """Text files as they are."""
     for path in sorted(folder.rglob(pattern)):
-        yield path.read_text("utf-8", "replace").replace("\r", "")[skip:].strip()
+        yield path.read_text("utf-8", "replace").replace("\r", "").strip()
 
 
 def joined(folder: Path, pattern: str) -> Iterator[str]:
     """Text files whose hard-wrapped lines are joined to paragraphs, without Gutenberg's first and last lines."""
     for text in plain(folder, pattern):
         text = re.sub(r"\AProduced by .*?\n\n|\nEnd of the Project Gutenberg.*", "", text, flags=re.S)
-        yield paragraphs(text.replace("_", ""))
+        yield paragraphs(text.replace("_", "")).strip()
 
 
 def brown(folder: Path) -> Iterator[str]:
     """The Brown corpus: word/tag pairs turned back into sentences, a sample a document."""
     for path in sorted(folder.rglob("c[a-r][0-9][0-9]")):
-        found = re.split(
-            r"\n\s*\n\s*\n", path.read_text("latin-1")
-        )  # one empty line between sentences, two between paragraphs
+        # One empty line stands between sentences, two between paragraphs.
+        found = re.split(r"\n\s*\n\s*\n", path.read_text("latin-1"))
         pairs = ([pair.rsplit("/", 1)[0] for pair in paragraph.split()] for paragraph in found)
         yield "\n\n".join(_untokenised(" ".join(words)) for words in pairs if words)
 
 
 def _untokenised(words: str) -> str:
     words = re.sub(r"`` ?", '"', words).replace(" ''", '"').replace("''", '"')
-    words = re.sub(r" ([,.;:?!)\]])", r"\1", words)
+    words = re.sub(r'"([,.?!])', r'\1"', re.sub(r" ([,.;:?!)\]])", r"\1", words))
     return re.sub(r"([(\[]) ", r"\1", re.sub(r"([,;:?!])\1", r"\1", words))

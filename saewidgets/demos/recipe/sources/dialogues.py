@@ -25,7 +25,7 @@ def conversations(folder: Path, pattern: str, group: int = 5) -> Iterator[str]:
 def newsgroups(folder: Path, pattern: str) -> Iterator[str]:
     """Newsgroup posts out of a zlib-compressed pickle, which is searched for its strings and never unpickled."""
     for path in sorted(folder.rglob(pattern)):
-        for line in re.findall(rb"^V([A-Z][\w-]+: .*)$", zlib.decompress(path.read_bytes()), re.M):
+        for line in re.findall(rb"^a?V([A-Z][\w-]+: .*)$", zlib.decompress(path.read_bytes()), re.M):
             headers, _, body = line.decode("raw_unicode_escape").partition("\n\n")
             kept = [header for header in headers.splitlines() if header.partition(":")[0] in _HEADERS]
             yield "\n".join(kept) + "\n\n" + body

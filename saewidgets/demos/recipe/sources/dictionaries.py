@@ -15,18 +15,19 @@ from .text import grouped, text_of_html
 def dictd(folder: Path, group: int = 12) -> Iterator[str]:
     """A dict.dz dictionary, ``group`` neighbouring entries a document, without braces, references and bare dates."""
     raw = gzip.decompress(next(folder.rglob("*.dict.dz")).read_bytes()).decode("utf-8", "replace")
+    raw = re.sub(r"\n *\(\d{4}-\d\d-\d\d\)(?=\n|\Z)", "", raw)
     for text in grouped(re.split(r"\n\n(?=\S)", raw), group):
         text = re.sub(r"\n[ \t]+", "\n", text)
         text = re.sub(r"(?<=\S)\n(?=\S)", " ", text)
-        text = re.sub(r"[{}]|\\[^\\\n]{1,60}\\,?|\[(?:\w+\.?|\".*?|1913 Webster|Jargon File)\]", "", text, flags=re.S)
-        yield re.sub(r"\n+\(\d{4}-\d\d-\d\d\)$", "", text, flags=re.M)
+        yield re.sub(r"[{}]|\\[^\\\n]{1,60}\\,?|\[(?:\w+\.?|1913 Webster|Jargon File)\]", "", text)
 
 
 def webster(folder: Path) -> Iterator[str]:
-    """The Collaborative International Dictionary, without etymologies and pronunciations."""
+    """The Collaborative International Dictionary, without etymologies, pronunciations and derived forms."""
     for text in dictd(folder):
+        text = re.sub(r'\([^()]*[\["*`?^][^()]*\),? ?|\(-[^()]*\),? ?', "", text)
         text = re.sub(r"\[(?:[^\[\]]|\[[^\[\]]*\])*\]", "", text)
-        text = re.sub(r"\([^()]*[\"*`?][^()]*\),? ?|\(-[^()]*\),? ?", "", text)
+        text = re.sub(r'\s*--\s*\S*[*"]\S* (?:a|adv|n|v)\.', "", text)
         yield re.sub(r"[ \t]+", " ", text)
 
 

@@ -21,7 +21,7 @@ def pages(folder: Path, pattern: str) -> Iterator[str]:
                 source = re.split(r'</main>|<[^<>]*class="(?:sphinxsidebar|related)|<footer', source[begin.start() :])[
                     0
                 ]
-            yield text_of_html(source)
+            yield re.sub(r"^(?:Download the ebook|Prev|Next)\n+", "", text_of_html(source), flags=re.M)
 
 
 def wikipedia(folder: Path, pattern: str) -> Iterator[str]:
