@@ -18,7 +18,7 @@ def scripture(folder: Path) -> Iterator[str]:
         for start, size, _ in struct.iter_unpack("<III", path.with_suffix(".bzs").read_bytes()):
             text = zlib.decompress(raw[start : start + size]).decode("utf-8", "replace")
             text = re.sub(r"<note.*?</note>|<title.*?</title>|¶", "", text, flags=re.S)
-            text = re.sub(r"<(?:chapter|verse|div)[^>]*>", "\n", text)
+            text = re.sub(r"<(?:chapter|verse|div)\b[^>]*>", "\n", text)
             text = re.sub(r"[ \t]+", " ", re.sub(r"<[^>]+>", "", text))
             yield re.sub(r"\s*\n\s*", "\n", re.sub(r" (?=[.,;:?!’)])", "", text)).strip()
 
@@ -81,4 +81,4 @@ def brown(folder: Path) -> Iterator[str]:
 def _untokenised(words: str) -> str:
     words = re.sub(r"`` ?", '"', words).replace(" ''", '"').replace("''", '"')
     words = re.sub(r'"([,.?!])', r'\1"', re.sub(r" ([,.;:?!)\]])", r"\1", words))
-    return re.sub(r"([(\[]) ", r"\1", re.sub(r"([,;:?!])\1", r"\1", words))
+    return re.sub(r"([(\[]) ", r"\1", re.sub(r'([,;:?!])("?)\1', r"\1\2", words))

@@ -19,7 +19,8 @@ def dictd(folder: Path, group: int = 12) -> Iterator[str]:
     for text in grouped(re.split(r"\n\n(?=\S)", raw), group):
         text = re.sub(r"\n[ \t]+", "\n", text)
         text = re.sub(r"(?<=\S)\n(?=\S)", " ", text)
-        yield re.sub(r"[{}]|\\[^\\\n]{1,60}\\,?|\[(?:\w+\.?|1913 Webster|Jargon File)\]", "", text)
+        text = re.sub(r"[{}]|\\[^\\\n]{1,60}\\,?", "", text)
+        yield re.sub(r"\n{3,}", "\n\n", re.sub(r"\[(?:\w+\.?|1913 Webster|Jargon File)\]", "", text))
 
 
 def webster(folder: Path) -> Iterator[str]:

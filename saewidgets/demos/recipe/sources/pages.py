@@ -53,4 +53,4 @@ def text_of_wiki(source: str) -> str:
     source = re.sub(r"^=+ *(.*?) *=+ *$", r"\1", source, flags=re.M)
     source = re.sub(r"^[*#:;]+ *", "- ", source, flags=re.M)
     source = re.sub(r"\( *[;,]? *\)", "", source)
-    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+", " ", source)).strip()
+    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t\u00a0]+", " ", html.unescape(source))).strip()
