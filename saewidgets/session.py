@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from saewidgets.records import Finding, Provenance, Scale, TokenActs, TrustReport, as_interventions
+from saewidgets.records import Evaluation, Provenance, Scale, TokenActs, TrustReport, as_interventions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,6 +87,8 @@ class Session:
         prepend_bos: bool | None = None,
         maxima: np.ndarray | None = None,
     ) -> None:
+        from saewidgets.analysis.check import require_width
+
         self.hook_name = hook_name or sae.hook_name
         if not self.hook_name:
             raise ValueError("the SAE does not say where it reads: pass hook_name=, as in 'blocks.15.hook_resid_post'")
@@ -98,7 +99,7 @@ class Session:
         self._maxima = maxima
         self._report: TrustReport | None = None
         self._checking = threading.Lock()
-        _require_width(model, self.sae, self.hook_name)
+        require_width(model, self.sae, self.hook_name)
 
     def __repr__(self) -> str:
         return f"Session({self.model.name!r}, {self.sae!r}, hook_name={self.hook_name!r})"
@@ -146,6 +147,24 @@ class Session:
     def top_features(self, text: Any, k: int = 20, scale: Scale = "norm") -> pd.DataFrame:
         """The strongest features over a text: feature, activation, text, position, str_token, count, label."""
         return self.token_acts(text, scale).top_features(k)
+
+    def evaluate(self, texts: Any, *, max_tokens: int | None = 65_536, loss_tokens: int | None = 16_384) -> Evaluation:
+        """Measure the SAE on texts: L0, FVU, loss recovered, KL, dead features, densities, decoder cosines.
+
+        Args:
+            texts: a string, a chat, a `pathlib.Path` of a ``.txt`` or ``.jsonl`` (field ``"text"``; ``.gz`` too), or an
+                iterable of these.
+            max_tokens: how many tokens to count, None for all; the first position of every window is left out.
+            loss_tokens: on how many of them to run the whole model four times, for the losses and KL; None for all.
+
+        Raises:
+            ValueError: when there is no text of two tokens or more, or a file cannot be read as text.
+        """
+        from saewidgets.analysis.evaluate import evaluate
+
+        limits = {"max_tokens": max_tokens, "loss_tokens": loss_tokens}
+        model, sae, hook_name, bos = self.model, self.sae, self.hook_name, self.prepend_bos
+        return self._run(lambda stop: evaluate(model, sae, texts, hook_name, prepend_bos=bos, stop=stop, **limits))
 
     def generate(
         self,
@@ -237,22 +256,12 @@ class Session:
 
     def trust(self) -> TrustReport:
         """What `check` shows, as a record; kept in the cache folder for this model, SAE and hook."""
+        from saewidgets.analysis.check import cached_check
+
         with self._checking:
             if self._report is None:
-                self._report = self._measured_or_cached()
+                self._report = cached_check(self.model, self.sae, self.hook_name, self.prepend_bos)
             return self._report
-
-    def _measured_or_cached(self) -> TrustReport:
-        from saewidgets.analysis.check import CHECK_VERSION, check
-        from saewidgets.lm.cache import cache_folder, read_json, write_json
-
-        key = f"{self.model.hash()}-{self.sae.hash()}-{self.hook_name}-{self.sae.hook_name_out}-{self.prepend_bos}"
-        path = cache_folder() / "checks" / f"{CHECK_VERSION}-{key}.json"
-        report = _report_from(read_json(path))
-        if report is None:
-            report = self._run(lambda stop: check(self.model, self.sae, self.hook_name, self.prepend_bos, stop))
-            write_json(path, asdict(report))
-        return report
 
     # ---- helpers -------------------------------------------------------------------------------------------------
 
@@ -293,33 +302,3 @@ class Session:
 
         widget.badge = badge_of(None)
         threading.Thread(target=fill, name="saewidgets-check", daemon=True).start()
-
-
-def _require_width(model: LanguageModel, sae: SparseAutoencoder, hook_name: str) -> None:
-    import torch
-
-    from saewidgets.lm.capture import capture
-
-    def width(name: str) -> int:
-        return model.worker.run(lambda stop: capture(model, torch.tensor([[0]]), name)).shape[-1]
-
-    if width(hook_name) != sae.d_in:
-        raise ValueError(
-            f"{hook_name} of {model.name} is {width(hook_name)} wide, but this SAE reads d_in={sae.d_in}: "
-            "it belongs to another model or hook"
-        )
-    if sae.is_transcoder and width(sae.hook_name_out) != sae.d_out:
-        raise ValueError(
-            f"{sae.hook_name_out} of {model.name} is {width(sae.hook_name_out)} wide, but this transcoder writes "
-            f"d_out={sae.d_out}: it belongs to another model or hook"
-        )
-
-
-def _report_from(saved: Mapping[str, Any] | None) -> TrustReport | None:
-    if saved is None:
-        return None
-    try:
-        findings = tuple(Finding(**row) for row in saved["findings"])
-        return TrustReport(findings, saved["n_tokens"], Provenance(**saved["provenance"]))
-    except (KeyError, TypeError):
-        return None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import re
 import threading
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +15,7 @@ from torch import Tensor
 from saewidgets.analysis.fit import ce_recovered, cross_entropies, mean_l0, variance_explained
 from saewidgets.analysis.sample import token_blocks
 from saewidgets.analysis.tokens import SINK_RATIO, sinks
+from saewidgets.lm.cache import cache_folder, read_json, write_json
 from saewidgets.lm.capture import capture, capture_many
 from saewidgets.lm.model import LanguageModel
 from saewidgets.lm.worker import go_on
@@ -44,6 +47,45 @@ class _Sample:
     @property
     def target(self) -> Tensor:
         return self.y[self.keep]
+
+
+def require_width(model: LanguageModel, sae: SparseAutoencoder, hook_name: str) -> None:
+    """Raise a ValueError where the model's hooks are not as wide as the SAE reads and writes."""
+
+    def width(name: str) -> int:
+        return model.worker.run(lambda stop: capture(model, torch.tensor([[0]]), name)).shape[-1]
+
+    if width(hook_name) != sae.d_in:
+        raise ValueError(
+            f"{hook_name} of {model.name} is {width(hook_name)} wide, but this SAE reads d_in={sae.d_in}: "
+            "it belongs to another model or hook"
+        )
+    if sae.is_transcoder and width(sae.hook_name_out) != sae.d_out:
+        raise ValueError(
+            f"{sae.hook_name_out} of {model.name} is {width(sae.hook_name_out)} wide, but this transcoder writes "
+            f"d_out={sae.d_out}: it belongs to another model or hook"
+        )
+
+
+def cached_check(model: LanguageModel, sae: SparseAutoencoder, hook_name: str, prepend_bos: bool) -> TrustReport:
+    """What `check` finds, from the cache folder where this model, SAE and hook were checked before."""
+    key = f"{model.hash()}-{sae.hash()}-{hook_name}-{sae.hook_name_out}-{prepend_bos}"
+    path = cache_folder() / "checks" / f"{CHECK_VERSION}-{key}.json"
+    report = _report_from(read_json(path))
+    if report is None:
+        report = model.worker.run(lambda stop: check(model, sae, hook_name, prepend_bos, stop))
+        write_json(path, asdict(report))
+    return report
+
+
+def _report_from(saved: Mapping[str, Any] | None) -> TrustReport | None:
+    if saved is None:
+        return None
+    try:
+        findings = tuple(Finding(**row) for row in saved["findings"])
+        return TrustReport(findings, saved["n_tokens"], Provenance(**saved["provenance"]))
+    except (KeyError, TypeError):
+        return None
 
 
 @torch.inference_mode()
