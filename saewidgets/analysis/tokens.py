@@ -22,6 +22,9 @@ from saewidgets.sae.autoencoder import SparseAutoencoder
 SINK_RATIO = 10.0
 """A token whose norm is above this many medians of its window is an attention sink (Xiao et al. 2024; DESIGN §4)."""
 
+WIDE = 1 << 20  # places of a window's padded activations from which sinks are cut
+SINK_FEATURES = 256  # kept of a sink then
+
 
 def sinks(x: Tensor) -> Tensor:
     """Positions of massive norm, bool ``[pos]``, for activations ``[pos, d]``."""
@@ -93,9 +96,19 @@ def _one_text(
         x = capture(model, ids, hook_name)[0]
         sink = sinks(x)
         sink[0] |= text.has_bos
-        encoded.append(sae.encode(x[repeated:].to(sae.device)))
+        encoded.append(_narrowed(sae.encode(x[repeated:].to(sae.device)), sink[repeated:].to(sae.device)))
         skipped.append(sink[repeated:].cpu())
     return _join(encoded), torch.cat(skipped)
+
+
+def _narrowed(acts: SparseActs, sink: Tensor) -> SparseActs:
+    """On a sink nearly every feature of a JumpReLU fires: where that makes the window big, sinks keep their strongest."""
+    values, indices = acts
+    if values.numel() <= WIDE:
+        return acts
+    usual = (values[~sink] > 0).sum(-1)
+    width = max(int(usual.max()) if len(usual) else 0, SINK_FEATURES)
+    return SparseActs(values[:, :width], indices[:, :width])
 
 
 @torch.inference_mode()

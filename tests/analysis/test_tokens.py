@@ -253,3 +253,23 @@ def test_what_the_caller_knows_is_added(tiny_llama: LanguageModel, tiny_sae: Spa
     assert acts.maximum is None and acts.provenance.model == "tiny-llama" and acts.provenance.hook_name == HOOK
     known = with_known(acts, maximum=np.ones(48, np.float32), labels={1: "one"})
     assert known.maximum is not None and known.labels == {1: "one"} and known.values is acts.values
+
+
+def test_a_sink_on_which_all_features_fire_does_not_widen_every_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    from saewidgets.analysis import tokens
+    from saewidgets.sae.activations import SparseActs
+
+    random = torch.Generator().manual_seed(0)
+    values = torch.rand(5, 40, generator=random).sort(descending=True).values
+    values[:, 6:] *= torch.tensor([1, 0, 0, 0, 0]).unsqueeze(1)  # row 0, the sink, has all 40; the others 6
+    acts = SparseActs(values, torch.arange(40).expand(5, 40))
+    sink = torch.tensor([True, False, False, False, False])
+    assert tokens._narrowed(acts, sink) is acts  # small: nothing is cut
+    monkeypatch.setattr(tokens, "WIDE", 100)
+    monkeypatch.setattr(tokens, "SINK_FEATURES", 4)
+    narrow = tokens._narrowed(acts, sink)
+    assert narrow.values.shape == (5, 6)
+    assert torch.equal(narrow.dense(40)[1:], acts.dense(40)[1:])  # ordinary tokens keep everything
+    assert torch.equal(narrow.values[0], values[0, :6])  # the sink keeps its strongest
+    monkeypatch.setattr(tokens, "SINK_FEATURES", 30)
+    assert tokens._narrowed(acts, sink).values.shape == (5, 30)

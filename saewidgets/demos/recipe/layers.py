@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from saewidgets.analysis.harvest import OUTLIER
 from saewidgets.analysis.maxima import maxima
 from saewidgets.demos.recipe.harvest import harvest, where_of
 from saewidgets.demos.recipe.train import figures, train
@@ -51,6 +52,9 @@ def steering(
     """
     x = np.concatenate([np.load(path) for path in held_out])
     where = np.concatenate([np.load(where_of(path)) for path in held_out])
+    norms = np.linalg.norm(x.astype(np.float32), axis=1)
+    usual = norms <= OUTLIER * np.median(norms)  # on an attention sink nearly every feature fires
+    x, where = x[usual], where[usual]
     ids = np.load(tokens)["held_out"].astype(np.int64)
     values, indices = (t.numpy() for t in sae.encode(torch.from_numpy(x).float()))
     counts = np.bincount(indices[values > 0], minlength=sae.d_sae)
