@@ -102,7 +102,7 @@ def _one_text(
 
 
 def _narrowed(acts: SparseActs, sink: Tensor) -> SparseActs:
-    """On a sink nearly every feature of a JumpReLU fires: where that makes the window big, sinks keep their strongest."""
+    """Nearly every feature of a JumpReLU fires on a sink: where that makes a window big, sinks keep their strongest."""
     values, indices = acts
     if values.numel() <= WIDE:
         return acts
