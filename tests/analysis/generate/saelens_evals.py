@@ -98,6 +98,7 @@ def trained_sae(x: torch.Tensor) -> TopKTrainingSAE:
         total_training_samples=256 * 400,
         train_batch_size_samples=256,
         lr=3e-3,
+        lr_end=3e-3,
         dead_feature_window=1000,
         feature_sampling_window=1000,
         logger=LoggingConfig(log_to_wandb=False),
