@@ -245,6 +245,7 @@ def test_its_fallback_is_inert():
 
 def test_text_no_transport_carries_is_replaced():
     monitor = TrainingMonitor(FakeRun(title="a\ud83db" + "x" * 5000))
+    assert repr(monitor).encode("utf-8")
     assert monitor._status["title"].startswith("a?b")
     assert len(monitor._status["title"]) < 2100
 

@@ -9,7 +9,7 @@ function cosineColours() {
     const [r, g, b] = value >= 0 ? POSITIVE : NEGATIVE;
     table.set([r, g, b, 255 * Math.min(1, Math.abs(value) / 127) ** 1.5], 4 * (value & 255));
   }
-  return table;
+  return new Uint32Array(table.buffer);
 }
 
 function legendOf(store) {
@@ -39,11 +39,10 @@ function createFigure(view, store, pointed) {
     if (canvas.width !== d || canvas.height !== n) [canvas.width, canvas.height] = [d, n];
     const ink = canvas.getContext("2d");
     const image = ink.createImageData(d, n);
+    const pixels = new Uint32Array(image.data.buffer);
     for (let y = 0; y < n; y++) {
-      for (let feature = 0; feature < d; feature++) {
-        const colour = 4 * (frame.cosine[order[y] * d + feature] & 255);
-        image.data.set(colours.subarray(colour, colour + 4), 4 * (y * d + place[feature]));
-      }
+      const [from, to] = [order[y] * d, y * d];
+      for (let feature = 0; feature < d; feature++) pixels[to + place[feature]] = colours[frame.cosine[from + feature] & 255];
     }
     ink.putImageData(image, 0, 0);
     featureAt = new Int32Array(d);

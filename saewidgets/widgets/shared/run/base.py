@@ -44,6 +44,7 @@ class RunWidget(Widget):
         self._rows = len(run.history)
         self._serial = 0
         super().__init__(_status=status_of(run), **traits)
+        answer_in_subshells(self.comm)
         self._pulse = Pulse(self._beat, HZ)
         self.on_msg(self._on_message)
         self._unsubscribe: Callable[[], None] | None = run.subscribe(self._heard)
@@ -86,7 +87,7 @@ class RunWidget(Widget):
 
     def __repr__(self) -> str:
         run = self._run
-        return f"<{type(self).__name__}: {run.state}, {len(run.history)} rows, {run.title}>"
+        return f"<{type(self).__name__}: {run.state}, {len(run.history)} rows, {plain(run.title)}>"
 
     # Messages ------------------------------------------------------------------------------------------------
 
@@ -159,6 +160,15 @@ class RunWidget(Widget):
             f"<p><b>{escape(status['title'])}</b>: {escape(status['state'])} when this was shown. "
             f"{escape(status['error'])}</p><table><tr>{cells}</tr></table>"
         )
+
+
+def answer_in_subshells(comm: Any) -> None:
+    """Let a kernel hear a view's messages while a cell waits for the run.
+
+    JupyterLab sends them to a subshell; ipykernel from 7.4 on takes them back to the main shell, behind that cell.
+    """
+    if hasattr(comm, "_reply_subshell_for"):
+        comm._reply_subshell_for = lambda data, default: default
 
 
 class ShownErrors:

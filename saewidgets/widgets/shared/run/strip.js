@@ -7,7 +7,7 @@ const STATES = {
   stopped: { word: "Stopped", icon: "stop", tone: "unchecked" },
   failed: { word: "Failed", icon: "cross", tone: "red" },
 };
-const SURE_MS = 5000;
+const SURE_MS = 6000;
 const SLIP_MS = 400;
 const SILENCE_S = 30;
 
@@ -19,8 +19,10 @@ function createButtons(view, announce) {
   const node = make("div", { class: "saew-run-buttons" }, hold, stop, why);
   let asked = "";
   let armed = 0;
+  let timer = 0;
 
   function disarm() {
+    clearTimeout(timer);
     armed = 0;
     paint();
   }
@@ -28,7 +30,7 @@ function createButtons(view, announce) {
   function ask(what) {
     asked = what;
     view.tell(what);
-    paint();
+    disarm();
   }
 
   function paint() {
@@ -51,16 +53,16 @@ function createButtons(view, announce) {
   listen(stop, "click", (event) => {
     if (asked) return;
     if (armed && event.timeStamp - armed > SLIP_MS) {
-      armed = 0;
       ask("stop");
     } else if (!armed) {
       armed = event.timeStamp;
       paint();
       announce("Press again to stop the training and keep what was learnt.");
-      setTimeout(() => armed && !view.signal.aborted && disarm(), SURE_MS);
+      timer = setTimeout(disarm, SURE_MS);
     }
   }, view.signal);
   listen(node, "keydown", (event) => event.key === "Escape" && armed && disarm(), view.signal);
+  view.signal.addEventListener("abort", () => clearTimeout(timer));
   return {
     node,
     paint,
@@ -78,9 +80,10 @@ function createProgress(view) {
   return {
     node: make("div", { class: "saew-progress" }, bar, share),
     paint() {
-      const { total_tokens: total } = view.status;
+      const { total_tokens: total, state } = view.status;
       const tokens = lastOf(view.history, "tokens") || 0;
-      const done = total > 0 ? Math.min(1, tokens / total) : 0;
+      // The last batch need not be a full one, and a text may end early: finished is finished.
+      const done = state === "finished" ? 1 : total > 0 ? Math.min(1, tokens / total) : 0;
       fill.style.transform = `scaleX(${done})`;
       share.textContent = percent(done < 1 ? Math.floor(done * 100) / 100 : 1);
       bar.setAttribute("aria-valuenow", String(Math.floor(100 * done)));
@@ -137,7 +140,13 @@ function createStrip(view, { compact = false, announce }) {
   function paint() {
     const list = factsOf(view);
     if (compact) list.push(["FVU", brief(lastOf(view.history, "fvu"))]);
-    facts.replaceChildren(...list.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", { class: "saew-num" }, value))));
+    // Changed in place, so that a value can be selected while they tick.
+    while (facts.children.length > list.length) facts.lastChild.remove();
+    list.forEach(([name, value], i) => {
+      const row = facts.children[i] || facts.appendChild(make("div", {}, make("dt"), make("dd", { class: "saew-num" })));
+      if (row.firstChild.textContent !== name) row.firstChild.textContent = name;
+      if (row.lastChild.textContent !== value) row.lastChild.textContent = value;
+    });
     progress.paint();
     const { since } = timesOf(view);
     detail.textContent = since > SILENCE_S ? `No news for ${clock(since)}. ${view.status.detail}` : view.status.detail;
