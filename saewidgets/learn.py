@@ -75,7 +75,7 @@ def train(
         seed=seed,
         folder=None if folder is None else Path(folder),
         about={"hook_name": hook_name, "model_name": lm.name, "prepend_bos": prepend_bos, "card": card},
-        device=lm.device,
+        device=lm.device if lm.device.type == "cuda" else "cpu",  # MPS has no sparse matrices
     )
     return TrainingMonitor(run.start())
 
@@ -123,10 +123,11 @@ def toy(
         PlantedSource(world, seed),
         d_sae=d_sae or 2 * n_features,
         k=k or max(1, round(active)),
+        architecture="topk",  # found 5 in 2 and 64 in 32 dimensions with every seed tried; BatchTopK not always
         total_tokens=training_tokens,
         batch_size=512,
         buffer_tokens=4096,
-        lr=1e-2 if d_in > 2 else 5e-3,
+        lr=3e-2,
         seed=seed,
     )
     panel = ToyPanel(run, toy_view(world, run))

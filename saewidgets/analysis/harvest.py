@@ -51,7 +51,7 @@ class TextActivations:
     ) -> None:
         model.hook(hook_name)
         self.model, self.hook_name, self.texts = model, hook_name, texts
-        self.context_size = max(SHORTEST, min(context_size, model.window))
+        self.context_size = max(SHORTEST + 1, min(context_size, model.window))
         self.prepend_bos = prepend_bos
         self._again = not isinstance(texts, Iterator)
         self._begin()
@@ -104,8 +104,8 @@ class TextActivations:
         return batch
 
     def _windows(self) -> Iterator[list[int]]:
-        for text in documents(self.texts):
-            yield from self._cut(text)
+        found = documents(self.texts)  # now, not on the first read: things that are no texts are told at once
+        return (window for text in found for window in self._cut(text))
 
     def _cut(self, text: Text) -> Iterator[list[int]]:
         if isinstance(text, str) and not text.strip():

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 READ = 1024  # samples a read
+_WORLD = 7_919_000_003  # added to a seed: a training of the same seed must not begin at the planted directions
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,7 @@ def planted(n_features: int, d_in: int, *, active: float = 1.0, skew: float = 0.
         >>> planted(64, 32).sample(5, seed=0)[0].shape
         torch.Size([5, 32])
     """
-    if n_features < 2 or d_in < 2 or not 0 < active < n_features or skew < 0:
+    if n_features < 2 or d_in < 2 or not 0 < active < n_features or not skew >= 0:
         raise ValueError(
             "a toy needs n_features ≥ 2, d_in ≥ 2, 0 < active < n_features and skew ≥ 0, got "
             f"n_features={n_features}, d_in={d_in}, active={active:g}, skew={skew:g}"
@@ -71,7 +72,7 @@ def planted(n_features: int, d_in: int, *, active: float = 1.0, skew: float = 0.
         angle = torch.arange(n_features) * (2 * torch.pi / n_features) + torch.pi / 2
         directions = torch.stack([angle.cos(), angle.sin()], 1)
     else:
-        directions = torch.randn(n_features, d_in, generator=torch.Generator().manual_seed(seed))
+        directions = torch.randn(n_features, d_in, generator=torch.Generator().manual_seed(seed + _WORLD))
         directions /= directions.norm(dim=1, keepdim=True)
     weight = torch.arange(1, n_features + 1, dtype=torch.float32) ** -skew
     return Planted(directions, (weight / weight.sum() * active).clamp(max=0.9))

@@ -14,7 +14,7 @@ from saewidgets.lm.capture import capture
 from saewidgets.lm.model import LanguageModel
 from saewidgets.records import TrustReport
 from saewidgets.sae.autoencoder import SparseAutoencoder
-from saewidgets.sae.training import train_topk
+from saewidgets.sae.training.trainer import Trainer
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +116,11 @@ def test_missing_centring_is_named(tiny_gpt2: LanguageModel) -> None:
         module.transformer.wte.weight += 0.5  # type: ignore[union-attr, operator]
     model = LanguageModel(module, tiny_gpt2.tokenizer, "tiny-gpt2-uncentred")
     hook_name = "blocks.1.hook_resid_post"
-    trained = train_topk(centred_batches(model, hook_name), d_sae=512, k=12, steps=150, lr=3e-3)
-    right = dataclasses.replace(trained, hook_name=hook_name, center_input=True, prepend_bos=False)
+    batches = centred_batches(model, hook_name)
+    trainer = Trainer(next(batches), d_sae=512, k=12, steps=150, architecture="topk", lr=3e-3)
+    for _ in range(150):
+        trainer.step(next(batches))
+    right = dataclasses.replace(trainer.sae(), hook_name=hook_name, center_input=True, prepend_bos=False)
     wrong = dataclasses.replace(right, center_input=False)
     assert finding(check(model, right, hook_name, False), "Variance explained")[0] == "green"
     status, cause = finding(check(model, wrong, hook_name, False), "Variance explained")

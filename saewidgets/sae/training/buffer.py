@@ -80,7 +80,9 @@ class ShuffleBuffer:
     def rows(self) -> Tensor | None:
         """Rows not yet given out: those shuffled, in the order in which they would be, then those just read."""
         shuffled = [] if self._pool is None else [self._pool[torch.from_numpy(self._order)]]
-        return torch.cat(shuffled + self._pending) if shuffled or self._pending else None
+        parts = shuffled + self._pending
+        # Rows out of a checkpoint are on the CPU, those read since are where the model is.
+        return torch.cat([part.to(parts[-1].device) for part in parts]) if parts else None
 
     def place(self) -> dict[str, Any]:
         """What a later `go_to` needs beside `rows`, as JSON."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 import atexit
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import torch
@@ -18,19 +17,15 @@ from saewidgets.sae import files
 from saewidgets.sae.autoencoder import SparseAutoencoder
 from saewidgets.sae.training import checkpoint
 from saewidgets.sae.training.buffer import ShuffleBuffer, Source
+from saewidgets.sae.training.control import Control, StopAsked
 from saewidgets.sae.training.trainer import Architecture, Trainer, check_sizes, initial_directions
 
-State = Literal["waiting", "running", "paused", "finished", "stopped", "failed"]
 COLUMNS = ("step", "tokens", "loss", "fvu", "l0", "dead", "lr", "tokens_per_second", "seconds")
 EVERY_SECONDS = 600.0  # between checkpoints
 NOTE_SECONDS, NOTE_STEPS = 0.1, 10  # a row of history after at least so long and so many steps
 
 
-class _StopAsked(Exception):
-    """Raised on the training thread to leave a step or a read that has not begun."""
-
-
-class TrainingRun:
+class TrainingRun(Control):
     """One dictionary being trained in the background.
 
     Args:
@@ -74,7 +69,10 @@ class TrainingRun:
         about: dict[str, Any] | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
+        super().__init__()
         check_sizes(d_sae, k, architecture)
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         if total_tokens < 10 * batch_size:
             raise ValueError(
                 f"too little text: {total_tokens:,} tokens make fewer than ten batches of {batch_size:,}; "
@@ -93,24 +91,28 @@ class TrainingRun:
             "dead_after": dead_after or min(10_000_000, max(total_tokens // 20, 10 * batch_size)),
             "seed": seed,
         }
+        size = max(2 * batch_size, min(buffer_tokens, total_tokens))
+        self._identity = {
+            **self._settings,
+            "batch_size": batch_size,
+            "buffer_tokens": size,
+            **{key: self.about[key] for key in ("hook_name", "prepend_bos") if key in self.about},
+            **{key: value for key, value in self.about.get("card", {}).items() if key == "model_hash"},
+        }
         self._buffer = ShuffleBuffer(
             source,
-            size=max(2 * batch_size, min(buffer_tokens, total_tokens)),
+            size=size,
             batch_size=batch_size,
             seed=seed,
             between=self._between_reads,
         )
         self.title = f"d_sae {d_sae:,} · {'TopK' if architecture == 'topk' else 'BatchTopK'} {k}".replace(",", " ")
         self.title += f" · {self.about['hook_name']}" if self.about.get("hook_name") else ""
-        self.state: State = "waiting"
-        self.detail = self.error = ""
         self.trainer: Trainer | None = None
         self._rows: list[tuple[float, ...]] = []
-        self._listeners: list[Callable[[], None]] = []
-        self._may_run = threading.Event()
-        self._may_run.set()
-        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._main, name="saewidgets-training", daemon=True)
+        # Waited for in place of the thread: before Python 3.13 an interrupted join takes a running thread for dead.
+        self._over = threading.Event()
         self._seconds = self._noted = self._saved = self._clock = 0.0
         self._result: SparseAutoencoder | BaseException | None = None
         self._continue()
@@ -128,7 +130,8 @@ class TrainingRun:
     @property
     def history(self) -> pd.DataFrame:
         """One row every few steps: step, tokens, loss, fvu, l0, dead, lr, tokens_per_second, seconds."""
-        return pd.DataFrame(list(self._rows), columns=list(COLUMNS))
+        rows = pd.DataFrame(list(self._rows), columns=list(COLUMNS), dtype=float)
+        return rows.astype(dict.fromkeys(("step", "tokens", "dead"), int))
 
     @property
     def sae(self) -> SparseAutoencoder:
@@ -141,7 +144,7 @@ class TrainingRun:
             self._wait()
         except KeyboardInterrupt:
             self.stop()
-            self._thread.join()
+            self._over.wait()
             raise
         if not isinstance(self._result, SparseAutoencoder):
             raise RuntimeError(self.error) from self._result
@@ -152,25 +155,6 @@ class TrainingRun:
         if self.trainer is None:
             return initial_directions(self.d_sae, d_in, self._settings["seed"])
         return self.trainer.directions().cpu()
-
-    def subscribe(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call ``listener()`` from the training thread after each new row and change of state; returns the undoing."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
-
-    def pause(self) -> None:
-        """Stand still after the running step."""
-        if self.state in ("waiting", "running"):
-            self._may_run.clear()
-
-    def resume(self) -> None:
-        """Go on after a pause."""
-        self._may_run.set()
-
-    def stop(self) -> None:
-        """End after the running step, and keep what was learnt."""
-        self._stop.set()
-        self._may_run.set()
 
     # ---- the training thread -------------------------------------------------------------------------------------
 
@@ -185,6 +169,7 @@ class TrainingRun:
             self.error = f"{type(error).__name__}: {error}{self._kept()}"
             self._tell("failed")
         finally:
+            self._over.set()
             atexit.unregister(self._leave)
 
     def _train(self) -> bool:
@@ -193,13 +178,13 @@ class TrainingRun:
         steps = self._settings["steps"]
         try:
             while self.trainer is None or self.trainer.step_number < steps:
-                self._breathe()
+                self._clock += self._breathe()
                 batch = self._buffer.next()
-                if batch is None:
+                if batch is None or len(batch) < self.batch_size:  # a few last tokens have no variance to speak of
                     self.detail = "the text ended early"
                     return True
                 self._learn(batch.to(self.device))
-        except _StopAsked:
+        except StopAsked:
             return False
         return True
 
@@ -215,21 +200,10 @@ class TrainingRun:
         if time.monotonic() - self._saved > EVERY_SECONDS:
             self.save()
 
-    def _breathe(self) -> None:
-        """Stand still while paused; leave when asked to stop."""
-        if not self._may_run.is_set():
-            before = time.monotonic()
-            self._tell("paused")
-            self._may_run.wait()
-            self._clock += time.monotonic() - before
-            self._tell("running")
-        if self._stop.is_set():
-            raise _StopAsked
-
     def _between_reads(self, share: float) -> None:
         self.detail = f"reading text: the shuffle buffer is {share:.0%} full" if share < 1 else ""
         self._call()
-        self._breathe()
+        self._clock += self._breathe()
 
     def _note(self) -> None:
         assert self.trainer is not None
@@ -239,14 +213,6 @@ class TrainingRun:
         self._rows.append((*(figures[c] for c in COLUMNS[:7]), speed, self._seconds))
         self._noted = self._seconds
         self._call()
-
-    def _tell(self, state: State) -> None:
-        self.state = state
-        self._call()
-
-    def _call(self) -> None:
-        for listener in list(self._listeners):
-            listener()
 
     # ---- keeping -------------------------------------------------------------------------------------------------
 
@@ -260,7 +226,7 @@ class TrainingRun:
         extra = {"history": torch.tensor(self._rows, dtype=torch.float64).reshape(-1, len(COLUMNS))}
         if rows is not None:
             extra["buffer"] = rows
-        about = {"settings": self._settings, "seconds": self._seconds, "place": self._buffer.place()}
+        about = {"settings": self._identity, "seconds": self._seconds, "place": self._buffer.place()}
         checkpoint.save(self.folder, tensors | extra, {**about, "trainer": numbers})
         self.detail = f"checkpoint saved at {numbers['tokens']:,} tokens"
 
@@ -269,9 +235,10 @@ class TrainingRun:
         if found is None:
             return
         tensors, about = found
-        differing = [key for key, value in self._settings.items() if about["settings"].get(key) != value]
+        settings = about["settings"]
+        differing = [key for key, value in self._identity.items() if key in settings and settings[key] != value]
         if differing:
-            was = ", ".join(f"{key}={about['settings'].get(key)!r} (now {self._settings[key]!r})" for key in differing)
+            was = ", ".join(f"{key}={settings[key]!r} (now {self._identity[key]!r})" for key in differing)
             raise ValueError(f"{self.folder} holds another run, begun with {was}: choose another folder, or delete it")
         rows = tensors.pop("buffer", None)
         self._rows = [tuple(row) for row in tensors.pop("history").tolist()]
@@ -282,15 +249,17 @@ class TrainingRun:
         self._seconds = self._noted = about["seconds"]
 
     def _finished(self, whole: bool) -> SparseAutoencoder:
+        if self.trainer is None and whole:
+            raise ValueError(f"too little text: it does not fill one batch of {self.batch_size:,}")
         if self.trainer is None:
             raise RuntimeError("stopped before the first step: nothing was learnt")
-        figures = self.trainer.figures
+        figures, fvu = self.trainer.figures, [row[COLUMNS.index("fvu")] for row in self._rows[-20:]]
         card = {
             **self.about.get("card", {}),
             **{key: self._settings[key] for key in ("architecture", "k", "lr", "seed")},
             "batch_size": self.batch_size,
             "training_tokens": self.trainer.tokens,
-            "training_fvu": round(float(self.history["fvu"].tail(20).mean()), 4) if self._rows else figures.get("fvu"),
+            "training_fvu": round(sum(fvu) / len(fvu), 4) if fvu else figures.get("fvu"),
             "finished": whole,
         }
         sae = replace(self.trainer.sae(**{k: v for k, v in self.about.items() if k != "card"}), card=card)
@@ -305,7 +274,7 @@ class TrainingRun:
 
     def _kept(self) -> str:
         if self.folder is not None and (self.folder / checkpoint.NAME).exists():
-            return f" The last good checkpoint is kept in {self.folder}."
+            return f". The last good checkpoint is kept in {self.folder}."
         return ""
 
     def _wait(self) -> None:
@@ -315,8 +284,9 @@ class TrainingRun:
             self.start()
         done = self.trainer.tokens if self.trainer else 0
         with tqdm(total=self.total_tokens, initial=done, unit="tok", unit_scale=True, desc="training") as bar:
-            while self._thread.is_alive():
-                self._thread.join(0.2)
+            over = False
+            while not over:
+                over = self._over.wait(0.2)
                 figures = self.trainer.figures if self.trainer else {}
                 if figures:
                     bar.update(int(figures["tokens"]) - bar.n)
@@ -325,4 +295,4 @@ class TrainingRun:
     def _leave(self) -> None:
         """Python is ending: a thread inside torch would abort it."""
         self.stop()
-        self._thread.join(30)
+        self._over.wait(30)

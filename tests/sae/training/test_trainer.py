@@ -239,7 +239,7 @@ def test_the_auxiliary_gradient_is_the_dead_features_alone(monkeypatch: pytest.M
         monkeypatch.setattr(training, "AUX_COEFFICIENT", coefficient)
         trainer = new(architecture="topk", dead_after=10)
         with torch.no_grad():
-            trainer.parameters["b_enc"][:4] -= 2.0
+            trainer.parameters["b_enc"][:4] -= 1.0
         trainer.silent[:4] = 1000
         loss, _, _ = trainer._loss(activations() / trainer.scale)
         loss.backward()
