@@ -411,7 +411,7 @@ def test_the_demo() -> None:
     from saewidgets.analysis.sample import passages
 
     s = sw.demo()
-    found = s.evaluate(passages()[:6], max_tokens=1500, loss_tokens=600)
-    assert found.n_tokens == 1500 and found.n_loss_tokens == 600
+    found = s.evaluate(passages()[:6], max_tokens=1000, loss_tokens=400)
+    assert found.n_tokens == 1000 and found.n_loss_tokens == 400
     assert found.variance_explained > 0.7 and found.ce_recovered_mean > 0.85 and found.ce_recovered_zero > 0.9
     assert found.ce_bare < found.ce_sae < found.ce_mean
