@@ -22,7 +22,7 @@ ROOMS = {
     "widgets": ({"records"}, {"anywidget", "ipywidgets", "traitlets", "plotly", "IPython", *NUMBERS}),
     "session": ({"records", "sae", "lm", "analysis", "widgets"}, {"torch", *NUMBERS}),
     "learn": ({"records", "sae", "lm", "analysis", "widgets"}, set()),
-    "demos": ({"records", "sae", "lm", "analysis", "widgets", "session"}, {"torch", "transformers", *NUMBERS}),
+    "demos": ({"records", "sae", "lm", "analysis", "widgets", "session"}, {"torch", "transformers", "tqdm", *NUMBERS}),
     "cli": ({"demos"}, set()),
     "__init__": ({"records", "sae", "session", "learn", "widgets", "demos"}, set()),
 }

@@ -77,7 +77,7 @@ def _tar(members: dict[str, bytes]) -> bytes:
 
 
 WIKI = """<page><title>Albedo</title><ns>0</ns><id>39</id><revision><text xml:space="preserve">{{about|x {{y}} z}}
-'''Albedo''' is the [[reflectivity|reflecting&amp;nbsp;power]] of a [[surface]].&lt;ref name="a"&gt;Weisstein&lt;/ref&gt;
+'''Albedo''' is the [[reflectivity|reflecting&amp;nbsp;power]] of a [[surface]].&lt;ref name="a"&gt;W&lt;/ref&gt;
 [[File:Albedo.jpg|thumb|The [[Earth]]]]
 {| class="wikitable"
 ! Surface
