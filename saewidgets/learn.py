@@ -45,7 +45,8 @@ def train(
         lr: peak learning rate; by default fitted to ``d_sae``.
         seed: of directions and shuffling: the same call gives the same SAE on the same machine.
         prepend_bos: whether windows begin with BOS.
-        folder: checkpoints every ten minutes and the finished SAE go here; the same call continues a killed run.
+        folder: checkpoints every ten minutes and the finished SAE go here; the same call continues a killed run,
+            and gives a finished one again.
 
     Raises:
         ValueError: when the hook is unknown, the text too little, or k not below d_sae.

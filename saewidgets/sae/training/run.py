@@ -222,7 +222,8 @@ class TrainingRun(Control):
         if self.folder is None or self.trainer is None:
             return
         tensors, numbers = self.trainer.state()
-        rows = self._buffer.rows()
+        done = self.trainer.step_number == self._settings["steps"]
+        rows = None if done else self._buffer.rows()
         extra = {"history": torch.tensor(self._rows, dtype=torch.float64).reshape(-1, len(COLUMNS))}
         if rows is not None:
             extra["buffer"] = rows
@@ -265,11 +266,8 @@ class TrainingRun(Control):
         sae = replace(self.trainer.sae(**{k: v for k, v in self.about.items() if k != "card"}), card=card)
         sae = sae.to(device="cpu") if self.device.type != "cpu" else sae
         if self.folder is not None:
-            if not whole:
-                self.save()
+            self.save()  # a finished run too, so that the same call gives its SAE again instead of training anew
             files.save(sae, self.folder)
-            if whole:
-                (self.folder / checkpoint.NAME).unlink(missing_ok=True)
         return sae
 
     def _kept(self) -> str:

@@ -112,7 +112,8 @@ def test_a_whole_run(tmp_path: Path, whole: TrainingRun) -> None:
     assert sae.card["training_tokens"] == BATCH * STEPS
     assert sae.card["training_fvu"] == pytest.approx(run.history["fvu"].mean(), abs=1e-4)
     assert run.error == "" and "finished" in repr(run) and run.title == "d_sae 12 · BatchTopK 2 · " + sae.hook_name
-    assert {path.name for path in tmp_path.iterdir()} == {"cfg.json", "card.json", "sae_weights.safetensors"}
+    kept = {"cfg.json", "card.json", "sae_weights.safetensors", checkpoint.NAME}
+    assert {path.name for path in tmp_path.iterdir()} == kept
     loaded = files.load(tmp_path)
     assert loaded.hash() == sae.hash() and dict(loaded.card) == dict(sae.card)
     assert run.sae is sae
@@ -303,7 +304,11 @@ def test_stopped_and_continued_is_the_same_as_never_stopped(
     assert last.sae.hash() == expected.sae.hash()
     same_history(last.history, expected.history)
     assert last.history["seconds"].is_monotonic_increasing
-    assert not (tmp_path / checkpoint.NAME).exists()
+    again = new(tmp_path, **changes)  # finished: the same call gives the same SAE, and trains nothing
+    assert again.sae.hash() == expected.sae.hash() and again.state == "finished"
+    same_history(again.history, expected.history)
+    with pytest.raises(ValueError, match="another run"):
+        new(tmp_path, **{**changes, "dead_after": 101})
 
 
 CHILD = """
