@@ -87,7 +87,7 @@ def test_stopped_and_called_again_it_goes_on(
             train(tiny_llama, **{"folder": tmp_path, "training_tokens": 1280, **change})
     again = train(tiny_llama, folder=tmp_path, training_tokens=1280).sae
     assert again.hash() == train(tiny_llama, training_tokens=1280).sae.hash()
-    assert not (tmp_path / checkpoint.NAME).exists()
+    assert (tmp_path / checkpoint.NAME).exists()
 
 
 @pytest.mark.parametrize(
