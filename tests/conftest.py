@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before anything imports huggingface_hub
 
 import json
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +17,9 @@ import torch
 from saewidgets.lm.model import LanguageModel
 from saewidgets.sae.activations import Activation, JumpReLU, ReLU, TopK
 from saewidgets.sae.autoencoder import SparseAutoencoder
+
+# A shell that starts the tests in the background has SIGINT ignored, and the tests of interrupts would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 D_MODEL, LAYERS, CONTEXT, D_SAE = 32, 4, 192, 48
 HOOK = "blocks.2.hook_resid_post"
