@@ -57,8 +57,8 @@ def test_nothing_behind_the_hook_is_run(tiny: LanguageModel) -> None:
         ran.clear()
         capture(tiny, IDS, "hook_embed")
         assert ran == []
-        capture_many(tiny, IDS, ["blocks.1.hook_resid_post"])
-        assert ran == [0, 1, 2, 3]  # all blocks, but never the unembedding
+        capture_many(tiny, IDS, ["blocks.1.hook_resid_post", "blocks.0.hook_resid_post"])
+        assert ran == [0, 1]  # ended at the deepest
         ran.clear()
         logits_with(tiny, IDS, "", None)
         assert ran == [0, 1, 2, 3, 99]
