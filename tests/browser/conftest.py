@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -140,6 +141,22 @@ class Lab:
         self.page.goto(f"{self.address}/lab/tree/{notebook}?token={TOKEN}&reset")
         self.page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.context?.isReady", timeout=40_000)
         self.idle()
+
+    def reopened(self, selector: str) -> Any:
+        """The first element of the notebook saved and opened anew.
+
+        JupyterLab gives the kernel only seconds to say which widgets it has; on a busy machine it is asked once more.
+        """
+        from playwright.sync_api import TimeoutError as NotYet
+
+        self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+        for _ in range(2):
+            self.problems.clear()
+            self.open()
+            with contextlib.suppress(NotYet):
+                self.page.locator(selector).first.wait_for(timeout=20_000)
+                break
+        return self.page.locator(selector).first
 
     def idle(self, timeout: float = 90_000) -> None:
         """Wait until the kernel has nothing to do."""

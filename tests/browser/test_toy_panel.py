@@ -128,9 +128,7 @@ def test_a_reloaded_page_has_all_snapshots(lab, panel):
     lab.tell("toy.run.start(0.02)")
     lab.page.wait_for_timeout(3500)
     lab.expect("toy.run.state", "finished")
-    lab.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
-    lab.open()
-    root = lab.page.locator(".saew-toy").first
+    root = lab.reopened(".saew-toy")
     root.locator(".saew-many", has_text="61 of 64").wait_for()
     assert root.locator(".saew-range").get_attribute("max") == str(lab.ask("len(w._recorder.kept) - 1"))
 

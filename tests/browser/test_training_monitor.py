@@ -116,9 +116,7 @@ def test_two_views_and_one_after_the_end(lab):
 
 def test_a_reloaded_page_has_the_whole_history_and_goes_on(lab, monitor):
     monitor("FakeRun(400, shown=120, state='running')")
-    lab.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
-    lab.open()
-    root = lab.page.locator(".saew-training").first
+    root = lab.reopened(".saew-training")
     painted(lab, root, 120)
     assert state(root) == "Training"
     lab.tell("run.advance(30)")
