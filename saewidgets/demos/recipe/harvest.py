@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,25 +22,39 @@ BATCH = 16  # windows run at once
 
 
 def harvest(
-    model: LanguageModel, work: Path, group: str, hooks: Sequence[str], max_shards: int | None = None
+    model: LanguageModel, work: Path, group: str, hooks: Sequence[str], shards: Sequence[int] | None = None
 ) -> dict[str, list[Path]]:
-    """Activations of the windows ``group`` of ``tokens.npz`` at every hook, as ``acts/<hook>/<group>_<n>.npy``.
+    """Activations of the windows ``group`` of the corpus at every hook, as ``acts/<hook>/<group>_<n>.npy``.
 
     Rows are tokens from position 1 on; in training groups, tokens above four median norms are left out. Beside each
-    shard, ``….where.npy`` says where each row stands in ``tokens.npz``: window · 2¹⁶ + position, int64.
+    shard, ``….where.npy`` says where each row stands: window · 2¹⁶ + position, int64. The group ``chats`` is the
+    training part of ``chats.npz``, the others are of ``tokens.npz``. Only ``shards`` are harvested, if given.
     """
-    stored = np.load(work / "tokens.npz")
-    rows, lengths = stored[group], stored[f"{group}_lengths"]
-    starts = range(0, len(rows), SHARD)[:max_shards]
-    paths = {hook: [work / "acts" / hook / f"{group}_{start // SHARD:03d}.npy" for start in starts] for hook in hooks}
-    for i, start in enumerate(tqdm(starts, desc=f"harvest {group}", unit="shard")):
+    rows, lengths = windows_of(work, group)
+    count = math.ceil(len(rows) / SHARD)
+    chosen = [n for n in (range(count) if shards is None else shards) if n < count]
+    paths = {hook: [shard_path(work, hook, group, n) for n in chosen] for hook in hooks}
+    for i, n in enumerate(tqdm(chosen, desc=f"harvest {group}", unit="shard")):
         missing = [hook for hook in hooks if not paths[hook][i].exists()]
         if missing:
-            found = _shard(model, rows[start : start + SHARD], lengths[start : start + SHARD], missing, group)
+            part = slice(n * SHARD, (n + 1) * SHARD)
+            found = _shard(model, rows[part], lengths[part], missing, group)
             for hook, (acts, where) in found.items():
-                _write(where_of(paths[hook][i]), where + (start << 16))
+                _write(where_of(paths[hook][i]), where + (n * SHARD << 16))
                 _write(paths[hook][i], acts)
     return paths
+
+
+def windows_of(work: Path, group: str) -> tuple[np.ndarray, np.ndarray]:
+    """Token numbers uint16 ``[n, 256]`` and lengths int32 ``[n]`` of a group."""
+    name, key = ("chats.npz", "train") if group == "chats" else ("tokens.npz", group)
+    stored = np.load(work / name)
+    return stored[key], stored[f"{key}_lengths"]
+
+
+def shard_path(work: Path, hook: str, group: str, number: int) -> Path:
+    """Where one shard is kept."""
+    return work / "acts" / hook / f"{group}_{number:03d}.npy"
 
 
 def _shard(
@@ -76,10 +91,14 @@ def _write(path: Path, acts: np.ndarray) -> None:
 
 
 class Shards:
-    """Shards on disk as a `Source` for training: in another order every round, for ever."""
+    """Shards on disk as a `Source` for training, for ever: in the order given at first, shuffled in later rounds.
 
-    def __init__(self, paths: Sequence[Path], rows: int = 8192) -> None:
-        self.paths, self.rows = list(paths), rows
+    The corpus is shuffled by window, so the first round needs no other order, and can begin while other processes
+    still harvest: with ``wait`` it waits for a shard that is not there yet.
+    """
+
+    def __init__(self, paths: Sequence[Path], rows: int = 8192, wait: bool = False) -> None:
+        self.paths, self.rows, self.wait = list(paths), rows, wait
         self._round = self._shard = self._row = 0
         self._order = self._shuffled()
 
@@ -90,7 +109,10 @@ class Shards:
 
     def read(self) -> Tensor:
         """The next rows, fp16 ``[n, d_in]``."""
-        acts = np.load(self.paths[self._order[self._shard]], mmap_mode="r")
+        path = self.paths[self._order[self._shard]]
+        while self.wait and not path.exists():
+            time.sleep(1)
+        acts = np.load(path, mmap_mode="r")
         found = torch.from_numpy(np.array(acts[self._row : self._row + self.rows]))
         self._row += len(found)
         if self._row >= len(acts):
@@ -110,4 +132,5 @@ class Shards:
         self._order = self._shuffled()
 
     def _shuffled(self) -> np.ndarray:
-        return np.random.default_rng(self._round).permutation(len(self.paths))
+        count = len(self.paths)
+        return np.random.default_rng(self._round).permutation(count) if self._round else np.arange(count)

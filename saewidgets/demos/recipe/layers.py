@@ -12,7 +12,7 @@ import torch
 
 from saewidgets.analysis.harvest import OUTLIER
 from saewidgets.analysis.maxima import maxima
-from saewidgets.demos.recipe.harvest import harvest, where_of
+from saewidgets.demos.recipe.harvest import Shards, harvest, where_of
 from saewidgets.demos.recipe.train import figures, train
 from saewidgets.lm.capture import logits_with
 from saewidgets.lm.model import LanguageModel
@@ -29,11 +29,11 @@ PROMPTS = ("Tell me about your day.", "Write a short story about a walk.")
 def compare(model: LanguageModel, work: Path, layers: Sequence[int] = LAYERS) -> list[dict[str, float]]:
     """Train and measure one SAE a layer; ``layers.json`` keeps the table."""
     hooks = [f"blocks.{layer}.hook_resid_post" for layer in layers]
-    train_paths, held_out = harvest(model, work, "train", hooks, SHARDS), harvest(model, work, "held_out", hooks)
+    train_paths, held_out = harvest(model, work, "train", hooks, range(SHARDS)), harvest(model, work, "held_out", hooks)
     table = []
     for layer, hook in zip(layers, hooks, strict=True):
         folder = work / "layers" / str(layer)
-        sae = train(train_paths[hook], folder, hook_name=hook, d_sae=D_SAE, k=K, tokens=TOKENS)
+        sae = train(Shards(train_paths[hook]), folder, hook_name=hook, d_sae=D_SAE, k=K, tokens=TOKENS)
         found = figures(model, sae, held_out[hook], work / "tokens.npz")
         table.append({"layer": layer, **found, **steering(model, sae, held_out[hook], work / "tokens.npz")})
         (work / "layers.json").write_text(json.dumps(table, indent=1))

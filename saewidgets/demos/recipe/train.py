@@ -22,7 +22,7 @@ LOSS_WINDOWS = 64
 
 
 def train(
-    paths: Sequence[Path],
+    source: Shards,
     folder: Path,
     *,
     hook_name: str,
@@ -35,7 +35,7 @@ def train(
     """Train on shards; checkpoints and the result are in ``folder``, and a finished one is not trained again."""
     if not (folder / "finished").exists():
         run = TrainingRun(
-            Shards(paths),
+            source,
             d_sae=d_sae,
             k=k,
             total_tokens=tokens,

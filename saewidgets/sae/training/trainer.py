@@ -19,6 +19,7 @@ AUX_COEFFICIENT = 1 / 32  # Gao et al. 2024, §A.2
 WARM_UP, DECAY = 0.02, 0.3  # shares of all steps
 THRESHOLD_MEMORY = 0.99  # of the running mean that becomes the JumpReLU threshold; early on a tenth of the steps so far
 SMOOTH = 0.9  # of the running mean by which divergence is judged
+COLUMNS = 1024  # features encoded at once on a CPU: MKL is a third slower on one wide product
 PARAMETERS = ("W_enc", "b_enc", "W_dec", "b_dec")
 
 
@@ -159,7 +160,7 @@ class Trainer:
         W_enc, b_enc, W_dec, b_dec = (self.parameters[name] for name in PARAMETERS)
         centred = x - b_dec
         with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16, enabled=x.is_cuda):
-            pre = F.linear(centred, W_enc, b_enc)
+            pre = _encoded(centred, W_enc, b_enc)
         chosen = self._select(pre)
         values = F.relu(SelectedActs.apply(centred, W_enc, b_enc, pre, chosen))
         recon = SparseDecode.apply(values, W_dec, chosen) + b_dec
@@ -228,3 +229,14 @@ def initial_directions(d_sae: int, d_in: int, seed: int) -> Tensor:
 def schedule(share: float) -> float:
     """Learning rate as a share of its peak, at a share of all steps: warm-up, level, linear decay."""
     return max(0.0, min(1.0, share / WARM_UP + 1e-2, (1 - share) / DECAY))
+
+
+def _encoded(x: Tensor, W: Tensor, b: Tensor) -> Tensor:
+    """Pre-activations ``[batch, d_sae]``."""
+    if x.is_cuda:
+        return F.linear(x, W, b)
+    out = x.new_empty(len(x), len(W))
+    for start in range(0, len(W), COLUMNS):
+        part = slice(start, start + COLUMNS)
+        out[:, part] = torch.addmm(b[part], x, W[part].T)
+    return out
