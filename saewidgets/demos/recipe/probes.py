@@ -136,7 +136,7 @@ def firing(session: Session, sentences: tuple[str, ...]) -> np.ndarray:
 
 
 def ask(session: Session, path: Path, best: int = 5) -> list[tuple[str, int, float, float, float]]:
-    """Write ``path``, a row a candidate: concept, feature, shares of its and of other sentences, mean maximum, found."""
+    """Write ``path``, a row a candidate: concept, feature, shares of own and other sentences, mean maximum, found."""
     found = {name: firing(session, sentences) for name, sentences in CONCEPTS.items()}
     beside = firing(session, BESIDE)
     rows = []
