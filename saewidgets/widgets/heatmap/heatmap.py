@@ -22,10 +22,10 @@ from saewidgets.widgets.shared.latest import LatestRunner
 
 SCRIPTS = (
     *("shared/dom.js", "shared/icons.js", "shared/buffers.js", "shared/floating.js", "shared/badge.js"),
-    *("heatmap/acts.js", "heatmap/glyphs.js", "heatmap/colors.js", "heatmap/text.js", "heatmap/tooltip.js"),
+    *("shared/glyphs.js", "shared/colors.js", "heatmap/acts.js", "heatmap/text.js", "heatmap/tooltip.js"),
     *("heatmap/header.js", "heatmap/list.js", "heatmap/editor.js", "heatmap/keys.js", "heatmap/heatmap.js"),
 )
-STYLES = ("shared/theme.css", "shared/badge.css", "heatmap/heatmap.css", "heatmap/list.css")
+STYLES = ("shared/theme.css", "shared/badge.css", "shared/tokens.css", "heatmap/heatmap.css", "heatmap/list.css")
 
 Compute = Callable[[str, threading.Event], TokenActs]
 
