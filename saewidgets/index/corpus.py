@@ -66,9 +66,7 @@ def text_windows(
                 yield np.concatenate([ids[:front], piece])
 
 
-def shards(
-    windows: Iterable[np.ndarray], shown: Iterable[bool] | None = None, size: int = SHARD
-) -> Iterator[Shard]:
+def shards(windows: Iterable[np.ndarray], shown: Iterable[bool] | None = None, size: int = SHARD) -> Iterator[Shard]:
     """Group windows, ``size`` a shard, in their order; nothing is held but the current shard.
 
     Args:

@@ -14,7 +14,7 @@ from saewidgets.index.tokens import token_statistics
 from saewidgets.records import INTERVALS
 
 PER_INTERVAL = 4  # examples kept of each interval
-_VALUE, _CONTEXT = 65_535, 255  # steps of the quantised activations, in shares of the feature's maximum
+_VALUE, _RUN = 65_535, 255  # steps of the quantised activations, in shares of the feature's maximum
 
 
 def interval_of(value: np.ndarray, maximum: np.ndarray) -> np.ndarray:
@@ -91,19 +91,25 @@ def _features(merged: Merged) -> dict[str, np.ndarray]:
 
 
 def _examples(merged: Merged, shown: Examples, interval: np.ndarray, window: np.ndarray) -> dict[str, np.ndarray]:
-    maximum = merged.maximum[shown.feature].astype(np.float64)
-    context = scipy.sparse.csr_array(shown.context)
-    of_context = np.repeat(maximum, np.diff(context.indptr))
+    """Examples, and the activations of each (feature, window) once, however many examples lie in it."""
+    features = np.arange(merged.d_sae + 1)
+    _, first, run = np.unique((shown.feature.astype(np.int64) << 40) | window, return_index=True, return_inverse=True)
+    context = scipy.sparse.csr_array(shown.context[first])
+    size = np.diff(context.indptr)
+    maximum = merged.maximum.astype(np.float64)
     position = shown.key & ((1 << PLACE) - 1)
+    run_start = np.searchsorted(shown.feature[first], features)
     return {
-        "start": np.searchsorted(shown.feature, np.arange(merged.d_sae + 1)).astype(np.int32),
+        "start": np.searchsorted(shown.feature, features).astype(np.int32),
         "interval": interval.astype(np.uint8),
-        "window": window.astype(_smallest(window)),
+        "run": (run - run_start[shown.feature]).astype(np.uint8),
         "position": position.astype(_smallest(position)),
-        "value": _quantised(shown.value, maximum, _VALUE).astype(np.uint16),
-        "context_size": np.diff(context.indptr).astype(np.uint8),
-        "context_place": context.indices.astype(np.uint8),
-        "context_value": _quantised(context.data, of_context, _CONTEXT).astype(np.uint8),
+        "value": _quantised(shown.value, maximum[shown.feature], _VALUE).astype(np.uint16),
+        "run_start": run_start.astype(np.int32),
+        "run_window": window[first].astype(_smallest(window)),
+        "run_size": size.astype(_smallest(size)),
+        "run_position": context.indices.astype(_smallest(context.indices)),
+        "run_value": _quantised(context.data, np.repeat(maximum[shown.feature[first]], size), _RUN).astype(np.uint8),
     }
 
 
@@ -113,8 +119,8 @@ def _quantised(value: np.ndarray, maximum: np.ndarray, steps: int) -> np.ndarray
 
 
 def dequantised(value: np.ndarray, maximum: float) -> np.ndarray:
-    """Native feature_acts, float32, of uint16 values or uint8 context values."""
-    steps = _VALUE if value.dtype == np.uint16 else _CONTEXT
+    """Native feature_acts, float32, of uint16 values or a window's uint8 values."""
+    steps = _VALUE if value.dtype == np.uint16 else _RUN
     return (value.astype(np.float64) * maximum / steps).astype(np.float32)
 
 

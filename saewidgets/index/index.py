@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import io
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 
 from saewidgets.index import store
 from saewidgets.index.finish import dequantised
-from saewidgets.index.selection import AROUND, bin_edges
+from saewidgets.index.selection import bin_edges
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,8 +35,8 @@ class CorpusExample(NamedTuple):
     """Token numbers of its window, int64."""
     position: int
     """Which of ``ids`` it is on."""
-    around: np.ndarray
-    """Native feature_acts from 16 tokens before to 16 behind, float32 ``[33]``, to within 1/255 of the maximum."""
+    acts: np.ndarray
+    """Native feature_acts over the window, float32 ``[n]``, to within 1/255 of the maximum."""
     window: int
     """Number of the window in the corpus."""
 
@@ -121,7 +122,7 @@ class Index:
 
     @functools.cached_property
     def label_scores(self) -> np.ndarray:
-        """How well the automatic label's tokens predict held-out firings, F1, float32 ``[d_sae]``; NaN: not measured."""
+        """How well the automatic label's tokens predict held-out firings: F1, float32 ``[d_sae]``, NaN: unknown."""
         return self._file("tokens")["label_scores"]
 
     @functools.cached_property
@@ -167,19 +168,22 @@ class Index:
         maximum = float(self.maximum[feature])
         found = []
         for row in range(first, last):
-            window = int(arrays["window"][row])
+            run = int(arrays["run_start"][feature]) + int(arrays["run"][row])
+            window, position = int(arrays["run_window"][run]), int(arrays["position"][row])
             start, end = windows["start"][window : window + 2]
-            found.append(
-                CorpusExample(
-                    interval=int(arrays["interval"][row]),
-                    value=float(dequantised(arrays["value"][row : row + 1], maximum)[0]),
-                    ids=windows["tokens"][start:end].astype(np.int64),
-                    position=int(arrays["position"][row]),
-                    around=self._around(row, maximum),
-                    window=int(windows["number"][window]),
-                )
-            )
+            value = float(dequantised(arrays["value"][row : row + 1], maximum)[0])
+            acts = self._acts(run, int(end - start), maximum)
+            acts[position] = value
+            ids = windows["tokens"][start:end].astype(np.int64)
+            number = int(windows["number"][window])
+            found.append(CorpusExample(int(arrays["interval"][row]), value, ids, position, acts, number))
         return found
+
+    def windows(self) -> tuple[np.ndarray, list[np.ndarray]]:
+        """The windows that examples lie in: their numbers in the corpus, int64, and the token numbers of each."""
+        arrays = self._file("windows")
+        start = arrays["start"]
+        return arrays["number"], [arrays["tokens"][a:b].astype(np.int64) for a, b in itertools.pairwise(start)]
 
     def histogram(self, feature: int) -> tuple[np.ndarray, np.ndarray]:
         """Firings by activation: int64 ``[bins]`` and float64 edges ``[bins + 1]``, native, zeros excluded."""
@@ -198,15 +202,23 @@ class Index:
         tokens, share = arrays["distinctive"][feature], arrays["share"][feature]
         total = max(int(self.token_counts.sum()), 1)
         return [
-            (int(t), float(s), float(self.token_counts[t] / total)) for t, s in zip(tokens, share, strict=True) if t >= 0
+            (int(t), float(s), float(self.token_counts[t] / total))
+            for t, s in zip(tokens, share, strict=True)
+            if t >= 0
         ]
+
+    @property
+    def distinctive_tokens(self) -> tuple[np.ndarray, np.ndarray]:
+        """`distinctive` of all features: int32 ``[d_sae, 8]``, −1 for none, and shares float32 ``[d_sae, 8]``."""
+        arrays = self._file("tokens")
+        return arrays["distinctive"], arrays["share"]
 
     def label_tokens(self, feature: int) -> list[int]:
         """Numbers of the tokens that the automatic label names and that are scored."""
         return [int(token) for token in self._file("tokens")["label_tokens"][feature] if token >= 0]
 
     def coactive(self, feature: int) -> np.ndarray:
-        """Phi coefficient with every feature over the sampled tokens, float64 ``[d_sae]``; NaN where one never fires."""
+        """Phi with every feature over the sampled tokens, float64 ``[d_sae]``; NaN where one of the two never fires."""
         by_feature = self.sample_by_feature
         rows = by_feature.indices[by_feature.indptr[feature] : by_feature.indptr[feature + 1]]
         n, fires = by_feature.shape[0], np.diff(by_feature.indptr).astype(np.float64)
@@ -249,17 +261,17 @@ class Index:
         store.write(self.labels_file, lines.getvalue().encode())
         self.own_labels = dict(labels)
 
-    def _around(self, row: int, maximum: float) -> np.ndarray:
+    def _acts(self, run: int, length: int, maximum: float) -> np.ndarray:
         arrays = self._file("examples")
-        first = self._context_start[row]
-        places = slice(first, first + int(arrays["context_size"][row]))
-        around = np.zeros(2 * AROUND + 1, np.float32)
-        around[arrays["context_place"][places]] = dequantised(arrays["context_value"][places], maximum)
-        return around
+        places = slice(int(self._first_of_run[run]), int(self._first_of_run[run + 1]))
+        acts = np.zeros(length, np.float32)
+        acts[arrays["run_position"][places]] = dequantised(arrays["run_value"][places], maximum)
+        return acts
 
     @functools.cached_property
-    def _context_start(self) -> np.ndarray:
-        return np.cumsum([0, *self._file("examples")["context_size"]], dtype=np.int64)
+    def _first_of_run(self) -> np.ndarray:
+        sizes = self._file("examples")["run_size"]
+        return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
 
     def _file(self, name: str) -> dict[str, np.ndarray]:
         """The arrays of a file, mapped when they are first asked for."""

@@ -67,9 +67,7 @@ def workers(
         )
     files.save(sae, folder)
     dtypes = (str(model.module.dtype).removeprefix("torch."), str(sae.dtype).removeprefix("torch."))
-    return Workers(
-        model.source, model.hash(), str(folder.absolute()), sae.hash(), hook_name, dtypes, device, seed
-    )
+    return Workers(model.source, model.hash(), str(folder.absolute()), sae.hash(), hook_name, dtypes, device, seed)
 
 
 def _reader(asked: Workers) -> ModelReader:

@@ -195,9 +195,7 @@ def _distribute(
             future.cancel()
 
 
-def _collect(
-    running: dict[Future[dict[str, np.ndarray]], Shard], kept: _Kept, stop: threading.Event | None
-) -> None:
+def _collect(running: dict[Future[dict[str, np.ndarray]], Shard], kept: _Kept, stop: threading.Event | None) -> None:
     done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
     go_on(stop)
     for future in done:

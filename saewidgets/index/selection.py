@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse
 
+from saewidgets.index.corpus import PLACE
+
 TOP = 20  # strongest firings kept of a feature
 PER_BIN = 5  # firings kept of a feature and logarithmic bin
 PER_OCTAVE, LOWEST, OCTAVES = 4, -12, 32
 BINS = PER_OCTAVE * OCTAVES
-AROUND = 16  # tokens before and behind an example whose activations are kept
 _SHIFT = 21  # of a float32's bits: leaves sign, exponent and the two highest bits of the mantissa
 _FIRST = (127 + LOWEST) * PER_OCTAVE
 
@@ -59,7 +60,7 @@ class Examples:
         key: int64 ``[n]``, where in the corpus.
         value: float32 ``[n]``, native feature_acts.
         token: int32 ``[n]``, number of the token fired on.
-        context: float32 CSR ``[n, 33]``, activations of the feature from 16 tokens before to 16 behind.
+        context: float32 CSR ``[n, 65536]``, activations of the feature over its window, by position.
     """
 
     feature: np.ndarray
@@ -89,7 +90,7 @@ class Examples:
     @staticmethod
     def none() -> Examples:
         """No firing at all."""
-        context = scipy.sparse.csr_array((0, 2 * AROUND + 1), dtype=np.float32)
+        context = scipy.sparse.csr_array((0, 1 << PLACE), dtype=np.float32)
         whole = np.zeros(0, np.int32)
         return Examples(whole, np.zeros(0, np.int64), np.zeros(0, np.float32), whole, context)
 

@@ -36,7 +36,7 @@ def write(path: Path, data: bytes) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner may read
+            Path(temporary).chmod(0o644)  # mkstemp makes files that only their owner may read
             os.replace(temporary, path)
         except BaseException:
             os.unlink(temporary)

@@ -10,7 +10,7 @@ import scipy.sparse
 
 from saewidgets.index.corpus import PLACE, Shard
 from saewidgets.index.reader import Firings
-from saewidgets.index.selection import AROUND, BINS, PER_BIN, TOP, Bars, Examples, log_bin, priority, selected
+from saewidgets.index.selection import BINS, PER_BIN, TOP, Bars, Examples, log_bin, priority, selected
 
 SAMPLE = 50_000  # tokens whose whole set of features is kept, for co-activation
 _PLAIN = ("counts", "sums", "maximum", "bins", "bin_counts", "tokens", "token_counts")
@@ -80,7 +80,7 @@ class Summary:
     def from_arrays(arrays: Mapping[str, np.ndarray]) -> Summary:
         """What `arrays` wrote."""
         columns = [arrays[f"context_{name}"] for name in _CSR]
-        context = scipy.sparse.csr_array(tuple(columns), shape=(len(columns[2]) - 1, 2 * AROUND + 1))
+        context = scipy.sparse.csr_array(tuple(columns), shape=(len(columns[2]) - 1, 1 << PLACE))
         indices, indptr = arrays["sample_indices"], arrays["sample_indptr"]
         shape = (len(indptr) - 1, len(arrays["counts"]))
         active = scipy.sparse.csr_array((np.ones(len(indices), bool), indices, indptr), shape=shape)
@@ -175,18 +175,17 @@ def _among_the_first(group: np.ndarray, histogram: np.ndarray, hashed: np.ndarra
 def _context(
     keys: np.ndarray, row: np.ndarray, feature: np.ndarray, value: np.ndarray, at: np.ndarray
 ) -> scipy.sparse.csr_array:
-    """Activations of the feature around each example: its neighbours in the column, as far as they are near."""
+    """Activations of the feature over the window of each example: a run of its column."""
     key = keys[row]
-    found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    for step in range(-AROUND, AROUND + 1):
-        there = at + step
-        inside = np.flatnonzero((there >= 0) & (there < len(key)))
-        mine, other = at[inside], there[inside]
-        offset = key[other] - key[mine]
-        near = (feature[mine] == feature[other]) & (key[mine] >> PLACE == key[other] >> PLACE) & (abs(offset) <= AROUND)
-        found.append((inside[near], offset[near] + AROUND, value[other[near]]))
-    rows, columns, values = (np.concatenate(part) for part in zip(*found, strict=True))
-    return scipy.sparse.csr_array((values, (rows, columns)), shape=(len(at), 2 * AROUND + 1), dtype=np.float32)
+    new = np.ones(len(key) + 1, bool)
+    new[1:-1] = (feature[1:] != feature[:-1]) | (key[1:] >> PLACE != key[:-1] >> PLACE)
+    edges = np.flatnonzero(new)
+    run = np.cumsum(new[:-1])[at] - 1
+    size = edges[run + 1] - edges[run]
+    indptr = np.concatenate([[0], np.cumsum(size)])
+    there = np.arange(indptr[-1]) + np.repeat(edges[run] - indptr[:-1], size)
+    position = key[there] & ((1 << PLACE) - 1)
+    return scipy.sparse.csr_array((value[there], position.astype(np.int32), indptr), shape=(len(at), 1 << PLACE))
 
 
 def _sample(firings: Firings, bars: Bars, seed: int) -> TokenSample:

@@ -13,9 +13,7 @@ LEAST_SHARE = 0.05  # of the feature's activation, for a token to be in a label
 LEAST_HELD_OUT = 3  # held-out firings below which nothing is scored
 
 
-def token_statistics(
-    drawn: tuple[Examples, np.ndarray], token_counts: np.ndarray, d_sae: int
-) -> dict[str, np.ndarray]:
+def token_statistics(drawn: tuple[Examples, np.ndarray], token_counts: np.ndarray, d_sae: int) -> dict[str, np.ndarray]:
     """Distinctive tokens of every feature and how well they predict it.
 
     A token's share of a feature's whole activation is estimated from the sampled firings, each counted for as many as

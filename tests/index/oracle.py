@@ -57,8 +57,8 @@ def index(
                 "histogram": Counter(log_bin(value) for value in fires.values()),
                 "top": strongest,
                 "intervals": {number: keys[:per_interval] for number, keys in sorted(by_interval.items())},
-                "around": {
-                    key: {k - key + 16: v for k, v in fires.items() if abs(k - key) <= 16 and k >> 16 == key >> 16}
+                "acts": {
+                    key: {k & 0xFFFF: v for k, v in fires.items() if k >> 16 == key >> 16}
                     for key in {*strongest, *drawn}
                 },
             }
@@ -67,9 +67,7 @@ def index(
     return [*found, {"sample": sampled, "token_counts": Counter(tokens.values())}]
 
 
-def label_score(
-    fires: dict[int, float], usable: Sequence[int], tokens: dict[int, int]
-) -> tuple[list[int], float]:
+def label_score(fires: dict[int, float], usable: Sequence[int], tokens: dict[int, int]) -> tuple[list[int], float]:
     """Label tokens of one feature, and their F1 on held-out sampled firings."""
     all_bins = Counter(log_bin(v) for v in fires.values())
     by_bin = defaultdict(list)
