@@ -84,27 +84,30 @@ def make_example(feature: int, text: str, peak: float | None = None, interval: i
 def make_card(feature: int = 10, **changes) -> FeatureCardData:
     """The card of a feature; a never firing one for `SILENT`."""
     rng = np.random.default_rng(feature)
-    label, _, words = topic(feature)
+    label, _, words = ("", "", topic(feature)[2]) if feature == SILENT else topic(feature)
     maximum = 0.0 if feature == SILENT else float(rng.uniform(6, 24))
     others = rng.choice(D_SAE, 16, replace=False)
     labelled = [Related(int(f), float(v), topic(int(f))[0]) for f, v in zip(others, falling(rng, 16), strict=True)]
     up = [TokenWeight(word, 2.4 * v) for word, v in zip(10 * words, falling(rng, 10), strict=False)]
-    down = [TokenWeight(word, -1.1 * v) for word, v in zip((" Kim", "_{", " hers", "\n\n"), falling(rng, 4), strict=True)]
-    data = dict(
-        stats=make_stats(feature, maximum, rng, label),
-        top=top_examples(feature, maximum) if maximum else (),
-        intervals=interval_examples(feature, maximum) if maximum else (),
-        promoted=up,
-        suppressed=down,
-        tokens=[TokenShare(word, 0.3 / (i + 1), 0.0004) for i, word in enumerate(words)] if maximum else (),
-        neurons=[Neuron(int(n), float(r)) for n, r in zip(rng.choice(1536, 6, replace=False), (0.71, 0.52, -0.44, 0.3, 0.21, 0.2), strict=True)]
-        if maximum
-        else (),
-        coactive=labelled[:8] if maximum else (),
-        neighbors=labelled[8:],
-        provenance=Provenance("SmolLM2-135M-Instruct", "demo-sae-16k", "blocks.10.hook_resid_post", "5ae0", "30de1"),
-    )
-    return FeatureCardData(**{**data, **changes})
+    down = [
+        TokenWeight(word, -1.1 * v) for word, v in zip((" Kim", "_{", " hers", "\n\n"), falling(rng, 4), strict=True)
+    ]
+    neurons = zip(rng.choice(1536, 6, replace=False), (0.71, 0.52, -0.44, 0.3, 0.21, 0.2), strict=True)
+    firing_only = {
+        "top": top_examples(feature, maximum),
+        "intervals": interval_examples(feature, maximum),
+        "tokens": [TokenShare(word, 0.3 / (i + 1), 0.0004) for i, word in enumerate(words)],
+        "neurons": [Neuron(int(neuron), r) for neuron, r in neurons],
+        "coactive": labelled[:8],
+    }
+    always = {
+        "stats": make_stats(feature, maximum, rng, label),
+        "promoted": up,
+        "suppressed": down,
+        "neighbors": labelled[8:],
+        "provenance": Provenance("SmolLM2-135M-Instruct", "demo-sae-16k", "blocks.10.hook_resid_post", "5ae0", "30de1"),
+    }
+    return FeatureCardData(**{**always, **(firing_only if maximum else {}), **changes})
 
 
 def make_stats(feature: int, maximum: float, rng: np.random.Generator, label: str) -> FeatureStats:
@@ -176,7 +179,18 @@ class Source:
         if feature not in self.labels:
             return card
         stats = card.stats
-        stats = FeatureStats(feature, stats.count, stats.n_tokens, stats.maximum, stats.mean, stats.histogram, stats.edges, self.labels[feature], float("nan"), "you")
+        stats = FeatureStats(
+            feature,
+            stats.count,
+            stats.n_tokens,
+            stats.maximum,
+            stats.mean,
+            stats.histogram,
+            stats.edges,
+            self.labels[feature],
+            float("nan"),
+            "you",
+        )
         return make_card(feature, stats=stats)
 
     def test(self, text: str, feature: int, stop: threading.Event) -> Example:
@@ -199,7 +213,9 @@ class Source:
         self.searched.append(query)
         words = query.strip().lower()
         found = [f for f in range(200) if any(words in word for word in topic(f)[2]) or words in topic(f)[0]]
-        return pd.DataFrame({"feature": found, "label": "", "score": 1.0, "why": [f"promotes “{words}”" for _ in found]})
+        return pd.DataFrame(
+            {"feature": found, "label": "", "score": 1.0, "why": [f"promotes “{words}”" for _ in found]}
+        )
 
     def set_label(self, feature: int, text: str) -> None:
         if "refuse" in text:

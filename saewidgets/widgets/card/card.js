@@ -60,7 +60,7 @@ function createMain(view) {
     title.paint(card);
     notes.replaceChildren(...card.notes.map((note) => make("p", {}, icon("warn"), make("span", {}, note))));
     silent.hidden = card.count > 0;
-    silent.textContent = `This feature never fired on the ${card.n_tokens.toLocaleString("en-US")} tokens scanned: there are no examples of it. It may be dead, or rarer than the corpus is long; try a sentence of your own.`;
+    silent.textContent = `This feature never fired on the ${card.n_tokens.toLocaleString("en-US")} tokens scanned: there are no examples of it. It may be dead, or rarer than the corpus is long${view.can.has("test") ? "; try a sentence of your own" : ""}.`;
     tiles.paint(card);
     view.examples.paint(card);
     histogram.paint(card);
@@ -100,7 +100,7 @@ function wire(view, main, bar, announce) {
     if (view.can.has("load") && near.length) view.ask("near", { features: near });
   }
 
-  function show() {
+  function show(moved = false) {
     const card = view.cards.get(view.feature);
     bar.paint();
     view.list.reveal();
@@ -118,6 +118,8 @@ function wire(view, main, bar, announce) {
     view.card = card;
     main.paint(card);
     main.node.scrollTop = 0;
+    // Where the page scrolls instead of the card, a link at its end must lead to the top too.
+    if (moved && root.getBoundingClientRect().top < 0) root.scrollIntoView({ block: "start" });
     view.tester.moved();
     root.dataset.ready = card.feature;
     announce(`Feature ${card.feature}${card.label ? `, ${card.label}` : ""}, ${card.count ? `fires on ${percent(card.density)} of tokens` : "never fires"}`);
@@ -133,13 +135,13 @@ function wire(view, main, bar, announce) {
     if (view.past.length > PAST) view.past.shift();
     view.feature = feature;
     bar.closeList();
-    show();
+    show(true);
   }
 
   function keepCard(card) {
     const known = view.cards.has(card.feature);
     if (!known) view.cards.put(card);
-    if (!known && card.feature === view.feature) show();
+    if (!known && card.feature === view.feature) show(view.card !== null);
   }
 
   function labelled(message) {

@@ -203,9 +203,9 @@ class FeatureCard(Widget):
         return found
 
     def _page_title(self, feature: int | None = None) -> str:
-        feature = self.feature if feature is None else feature
-        label = str(self._all_features.labels[feature])
-        return f"Feature {feature}{f' · {label}' if label else ''}"
+        shown: int = self.feature if feature is None else feature
+        label = str(self._all_features.labels[shown])
+        return f"Feature {shown}{f' · {label}' if label else ''}"
 
     def _provenance(self) -> Provenance:
         return self._provenance_shown

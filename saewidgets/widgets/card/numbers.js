@@ -9,12 +9,14 @@ function createTiles() {
     node,
     paint(card) {
       const unit = card.scale === "norm" ? "activation × ‖decoder‖" : "native feature_acts";
-      const tiles = [tile("Density", percent(card.density), card.count ? `of tokens, ${oneIn(card.density)}` : `of ${short(card.n_tokens)} tokens`, `fires on ${card.count.toLocaleString("en-US")} of ${card.n_tokens.toLocaleString("en-US")} tokens`)];
-      if (card.count) {
-        tiles.push(tile("Maximum", brief(card.maximum), unit, null), tile("Mean", brief(card.mean), "where it fires", null));
-        tiles.push(tile("Label score", card.label_score === null ? "–" : card.label_score.toFixed(2), card.label_score === null ? "not measured" : "on held-out examples", "How well the label tells held-out examples of this feature from others, 0 to 1"));
-      }
-      node.replaceChildren(...tiles);
+      const scored = card.label_score !== null;
+      node.hidden = !card.count;
+      if (!card.count) return;
+      node.replaceChildren(
+        tile("Density", percent(card.density), `${oneIn(card.density)} of ${short(card.n_tokens)} tokens`, `fires on ${card.count.toLocaleString("en-US")} of ${card.n_tokens.toLocaleString("en-US")} tokens`),
+        tile("Maximum", brief(card.maximum), unit, null),
+        tile("Mean", brief(card.mean), "where it fires", null),
+        tile("Label score", scored ? card.label_score.toFixed(2) : "–", scored ? "on held-out examples" : "not measured", "How well the label predicts where the feature fires on text held out from making it, 0 to 1"));
     },
   };
 }
