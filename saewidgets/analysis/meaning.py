@@ -17,7 +17,7 @@ from saewidgets.lm.model import LanguageModel
 from saewidgets.lm.tokens import readable, token_bytes
 from saewidgets.sae.autoencoder import SparseAutoencoder
 
-NEURON_TOKENS = 100_000  # of the corpus run again for the neurons, and at most a tenth of it
+NEURON_TOKENS = 100_000  # of the corpus run again for the neurons, and at most a twentieth of it
 WELL_SAMPLED = 20  # tokens of corpus for each of the vocabulary, from which on unseen tokens count as rare
 SHOWN = 3  # tokens of each kind in a label
 STRONG = 0.5  # of the strongest promoted token's weight, to be in a label
@@ -51,7 +51,7 @@ def add_meaning(
         size = np.uint16 if max(found.up.max(), found.down.max()) < 1 << 16 else np.int32
         arrays |= {"up": found.up.astype(size), "up_weight": found.up_weight.astype(np.float16)}
         arrays |= {"down": found.down.astype(size), "down_weight": found.down_weight.astype(np.float16)}
-    windows = _some_windows(index, min(neuron_tokens, index.n_tokens // 10 + 1))
+    windows = _some_windows(index, min(neuron_tokens, index.n_tokens // 20 + 1))
     neurons, correlations = neuron_correlations(model, sae, hook_name, windows, stop)
     arrays |= {"neurons": neurons.astype(np.int16 if neurons.max() < 1 << 15 else np.int32)}
     arrays |= {"neuron_correlations": correlations.astype(np.float16)}

@@ -44,7 +44,10 @@ def chosen(examples: Examples, maximum: np.ndarray, per_interval: int, seed: int
 
 
 def finish(
-    merged: Merged, windows: Callable[[np.ndarray], list[np.ndarray]], per_interval: int = PER_INTERVAL
+    merged: Merged,
+    windows: Callable[[np.ndarray], list[np.ndarray]],
+    per_interval: int = PER_INTERVAL,
+    sample_tokens: int | None = None,
 ) -> dict[str, dict[str, np.ndarray]]:
     """File name → arrays, everything an index knows without asking the model again.
 
@@ -52,6 +55,7 @@ def finish(
         merged: every shard.
         windows: gives the token numbers of windows, by their numbers.
         per_interval: examples kept of each interval.
+        sample_tokens: tokens kept for co-activation; by default all that were sampled.
     """
     rows, interval = chosen(merged.examples, merged.maximum, per_interval, merged.seed)
     shown = merged.examples.take(rows)
@@ -60,7 +64,7 @@ def finish(
         "features": _features(merged),
         "examples": _examples(merged, shown, interval, window),
         "windows": _windows(number, windows(number)),
-        "sample": _sample(merged),
+        "sample": _sample(merged, sample_tokens),
         "tokens": {
             "token_counts": merged.token_counts.astype(_smallest(merged.token_counts)),
             **token_statistics(drawn_firings(merged), merged.token_counts, merged.d_sae),
@@ -133,10 +137,12 @@ def _windows(number: np.ndarray, windows: list[np.ndarray]) -> dict[str, np.ndar
     }
 
 
-def _sample(merged: Merged) -> dict[str, np.ndarray]:
-    active = merged.sample.active
+def _sample(merged: Merged, most: int | None) -> dict[str, np.ndarray]:
+    key = merged.sample.key
+    sample = merged.sample.take(np.sort(np.lexsort((key, priority(key, merged.seed)))[:most]))
+    active = sample.active
     return {
-        "key": merged.sample.key,
+        "key": sample.key,
         "start": active.indptr.astype(np.int32),
         "feature": active.indices.astype(np.uint16 if merged.d_sae <= 1 << 16 else np.int32),
     }

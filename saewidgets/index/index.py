@@ -209,7 +209,7 @@ class Index:
 
     @property
     def distinctive_tokens(self) -> tuple[np.ndarray, np.ndarray]:
-        """`distinctive` of all features: int32 ``[d_sae, 8]``, −1 for none, and shares float32 ``[d_sae, 8]``."""
+        """`distinctive` of all features: int32 ``[d_sae, 8]``, −1 for none, and shares float16 ``[d_sae, 8]``."""
         arrays = self._file("tokens")
         return arrays["distinctive"], arrays["share"]
 

@@ -20,7 +20,7 @@ from saewidgets.index.finish import PER_INTERVAL, finish
 from saewidgets.index.merge import Merged
 from saewidgets.index.reader import Reader
 from saewidgets.index.selection import Bars
-from saewidgets.index.summary import Summary, summarise
+from saewidgets.index.summary import SAMPLE, Summary, summarise
 from saewidgets.lm.worker import go_on
 
 IN_FLIGHT = 16  # shards handed to an executor at once
@@ -38,6 +38,7 @@ def scan(
     *,
     executor: Executor | None = None,
     per_interval: int = PER_INTERVAL,
+    sample_tokens: int | None = None,
     stop: threading.Event | None = None,
 ) -> Path:
     """Write the statistics of a corpus into ``folder``, continuing a scan that was begun there with the same inputs.
@@ -52,6 +53,7 @@ def scan(
         about: what the numbers depend on: a `fingerprint`, ``seed``, and how the corpus was cut.
         executor: any `concurrent.futures.Executor`; None reads here.
         per_interval: examples kept of each interval.
+        sample_tokens: tokens kept for co-activation, at most `SAMPLE`, which is the default.
         stop: set it to end the scan; finished shards are kept.
 
     Raises:
@@ -59,7 +61,7 @@ def scan(
         OSError: when it cannot be written; finished shards are kept.
         Stopped: when ``stop`` was set.
     """
-    about = {**about, "per_interval": per_interval}
+    about = {**about, "per_interval": per_interval, "sample_tokens": sample_tokens or SAMPLE}
     if (folder / store.MANIFEST).exists():
         _require_same(store.read_manifest(folder), about, folder, "an index")
         _require_corpus(store.read_manifest(folder)["corpus"], shards, folder)
@@ -80,7 +82,7 @@ def scan(
                 arrays = kept.commit(shard, work(shard, kept.merged.bars))
             kept.join(arrays)
     _require_tokens(kept.merged)
-    files = finish(kept.merged, kept.windows, per_interval)
+    files = finish(kept.merged, kept.windows, per_interval, sample_tokens)
     kept.close(files)
     return folder
 

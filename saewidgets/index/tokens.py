@@ -30,7 +30,7 @@ def token_statistics(drawn: tuple[Examples, np.ndarray], token_counts: np.ndarra
         d_sae: number of features.
 
     Returns:
-        ``distinctive`` int32 ``[d_sae, 8]`` (−1: none), ``share`` float32 ``[d_sae, 8]``, ``label_tokens`` int32
+        ``distinctive`` int32 ``[d_sae, 8]`` (−1: none), ``share`` float16 ``[d_sae, 8]``, ``label_tokens`` int32
         ``[d_sae, 3]`` (−1: none), ``label_scores`` float32 ``[d_sae]`` (NaN: not measured).
     """
     firings, stands_for = drawn
@@ -43,7 +43,7 @@ def token_statistics(drawn: tuple[Examples, np.ndarray], token_counts: np.ndarra
     tokens, _ = _ranked(_table(firings, mass * ~held_out, shape), base, CHOSEN, LEAST_SHARE)
     return {
         "distinctive": distinctive,
-        "share": share.astype(np.float32),
+        "share": share.astype(np.float16),
         "label_tokens": tokens,
         "label_scores": _scores(firings, mass, stands_for, held_out, tokens, token_counts),
     }
