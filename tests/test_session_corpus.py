@@ -53,7 +53,9 @@ def test_statistics_are_those_of_every_text_alone(session: sw.Session) -> None:
     np.testing.assert_array_equal(index.counts, (dense > 0).sum(0))
     np.testing.assert_allclose(index.maximum, dense.max(0), rtol=1e-5)
     fires = index.counts > 0
-    np.testing.assert_allclose(index.mean[fires], dense.sum(0, dtype=np.float64)[fires] / index.counts[fires], rtol=1e-5)
+    np.testing.assert_allclose(
+        index.mean[fires], dense.sum(0, dtype=np.float64)[fires] / index.counts[fires], rtol=1e-5
+    )
     np.testing.assert_allclose(index.density, (dense > 0).mean(0))
     np.testing.assert_array_equal(np.flatnonzero(index.token_counts), np.unique(ids))
     assert index.sample.shape == (len(dense), session.sae.d_sae)

@@ -100,7 +100,7 @@ class Cards:
             ids=found.ids,
             skipped=skipped,
             split=split,
-            source=f"window {found.window}",
+            source=found.source or f"window {found.window}",
         )
 
     def _know(self, shown: list[CorpusExample], feature: int) -> None:

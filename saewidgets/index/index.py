@@ -39,6 +39,8 @@ class CorpusExample(NamedTuple):
     """Native feature_acts over the window, float32 ``[n]``, to within 1/255 of the maximum."""
     window: int
     """Number of the window in the corpus."""
+    source: str
+    """Where the text comes from, "" where the index does not say."""
 
 
 class Index:
@@ -176,7 +178,8 @@ class Index:
             acts[position] = value
             ids = windows["tokens"][start:end].astype(np.int64)
             number = int(windows["number"][window])
-            found.append(CorpusExample(int(arrays["interval"][row]), value, ids, position, acts, number))
+            interval, source = int(arrays["interval"][row]), self._source(window)
+            found.append(CorpusExample(interval, value, ids, position, acts, number, source))
         return found
 
     def windows(self) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -272,6 +275,11 @@ class Index:
     def _first_of_run(self) -> np.ndarray:
         sizes = self._file("examples")["run_size"]
         return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+
+    def _source(self, window: int) -> str:
+        """The source of a window of the pool, where `saewidgets.index.store` was given their names."""
+        names = self.about.get("sources")
+        return names[int(self._file("sources")["source"][window])] if names else ""
 
     def _file(self, name: str) -> dict[str, np.ndarray]:
         """The arrays of a file, mapped when they are first asked for."""

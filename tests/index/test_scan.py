@@ -260,7 +260,7 @@ def test_other_inputs_are_refused(tiny: Tiny, whole: Path, tmp_path: Path, finis
 
 def test_a_folder_that_cannot_be_written(tiny: Tiny, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OSError, match="cannot write the index into .*choose another path"):
+    with pytest.raises(OSError, match=r"cannot write the index into .*choose another path"):
         tiny.scan(tmp_path / "file")
 
 
@@ -281,7 +281,7 @@ def test_a_full_disk_keeps_what_was_scanned(
     with pytest.raises(OSError, match="the disk is full: free some space; finished shards are kept"):
         tiny.scan(folder)
     assert len(store.shards_in(folder)) == 3
-    assert not [path for path in folder.rglob(".*")], "no half-written file is left"
+    assert not list(folder.rglob(".*")), "no half-written file is left"
     tiny.scan(folder)
     assert bytes_of(folder) == bytes_of(whole)
 
