@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
 
+import numpy as np
 import pytest
 from card_fakes import SILENT, Source, make_card, make_example, make_list  # pyright: ignore[reportMissingImports]
 from synthetic import HOSTILE, report  # pyright: ignore[reportMissingImports]
@@ -119,7 +121,7 @@ def test_a_saved_page_offers_only_what_works_in_it(page):
 def test_effects_computed_before_are_saved(page):
     card = FeatureCard(make_card(10), make_list(), **Source().calls())
     example = card.data.top[0]
-    effect = Source().ablate(example, 10, None)
+    effect = Source().ablate(example, 10, threading.Event())
     card._cards.add_effect(10, 0, effect)
     opened = page(card, features=None)
     opened.locator(".saew-example").first.click()
@@ -197,7 +199,7 @@ def test_the_list_filters_and_sorts(page):
 
 def test_hostile_tokens_and_labels_are_only_text(page):
     tokens = list(HOSTILE)
-    example = Example(tokens, [1.0] * len(tokens), 3, source=HOSTILE[0])
+    example = Example(tokens, np.ones(len(tokens), np.float32), 3, source=HOSTILE[0])
     data = make_card(10, top=[example], notes=[HOSTILE[1]])
     plain = make_list(100)
     names = [HOSTILE[i % 2] for i in range(100)]
@@ -210,7 +212,7 @@ def test_hostile_tokens_and_labels_are_only_text(page):
 
 def test_text_from_right_to_left_is_mirrored(page):
     tokens = ["שלום", " על", " הגשר", " הגדול"]
-    opened = page(FeatureCard(make_card(10, top=[Example(tokens, [0, 0, 9.0, 0], 2)]), make_list()), None)
+    opened = page(FeatureCard(make_card(10, top=[Example(tokens, np.array([0, 0, 9, 0], np.float32), 2)]), make_list()), None)
     line = opened.locator(".saew-line").first
     assert line.get_attribute("dir") == "rtl"
     before, about = (line.locator(place).bounding_box() for place in (".saew-t >> nth=0", ".saew-about"))

@@ -69,7 +69,7 @@ def card(source) -> Spy:
 # Traits --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("given", [D_SAE, -1, 2.5, "3", True, None])
+@pytest.mark.parametrize("given", [D_SAE, -1, 2.5, "3", True])
 def test_an_unknown_feature_is_refused_and_the_range_named(card, given):
     with pytest.raises(traitlets.TraitError, match="from 0 to 16383"):
         card.feature = given
@@ -107,6 +107,13 @@ def test_cards_link(card):
     card.feature = 12
     assert other.feature == 12
     assert other.data.feature == 12
+
+
+def test_nothing_chosen_elsewhere_leaves_the_card_as_it_is(card):
+    card.feature = 12
+    card.feature = None
+    assert card.data.feature == 12
+    assert "feature 12" in repr(card)
 
 
 def test_frames_are_of_the_feature_shown(card):

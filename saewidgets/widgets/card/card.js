@@ -20,9 +20,9 @@ function createView(model, root, signal) {
   view.step = (step) => view.go(view.beside(step));
   view.random = () => view.go(view.list.random());
   view.back = () => {
-    if (!view.past.length) return;
-    view.returning = true;
-    view.go(view.past.pop());
+    const feature = view.past.pop();
+    view.returning = feature !== undefined && feature !== view.feature && view.reaches(feature);
+    if (view.returning) view.go(feature);
   };
   view.labelOf = (feature) => {
     const list = view.list?.list();
@@ -115,8 +115,12 @@ function wire(view, main, bar, announce) {
     }
     settle();
     main.complain("");
+    view.hideTip();
+    const held = main.node.contains(root.getRootNode().activeElement);
     view.card = card;
     main.paint(card);
+    // The link that led here is gone; the keys must go on working.
+    if (held && !main.node.contains(root.getRootNode().activeElement)) main.node.focus({ preventScroll: true });
     main.node.scrollTop = 0;
     // Where the page scrolls instead of the card, a link at its end must lead to the top too.
     if (moved && root.getBoundingClientRect().top < 0) root.scrollIntoView({ block: "start" });
@@ -129,7 +133,8 @@ function wire(view, main, bar, announce) {
 
   function move() {
     const feature = model.get("feature");
-    if (feature === view.feature) return;
+    // Nothing chosen in a linked view: the card stays what it is.
+    if (feature === null || feature === view.feature) return;
     if (!view.returning) view.past.push(view.feature);
     view.returning = false;
     if (view.past.length > PAST) view.past.shift();
@@ -141,6 +146,7 @@ function wire(view, main, bar, announce) {
   function keepCard(card) {
     const known = view.cards.has(card.feature);
     if (!known) view.cards.put(card);
+    view.feature ??= card.feature;
     if (!known && card.feature === view.feature) show(view.card !== null);
   }
 
@@ -180,10 +186,11 @@ function wire(view, main, bar, announce) {
     // What a saved page holds.
     acts(blob) {
       const { cards, list } = readPage(blob);
-      view.saved = true;
       cards.forEach((card) => view.cards.put(card));
       view.list.fill(list);
       show();
+      // Nothing else on the page could want the keys.
+      root.focus({ preventScroll: true });
     },
     tested: (blob, { generation }) => {
       const found = unpack(blob);
@@ -242,7 +249,8 @@ function listenToTokens(view, main, root) {
     box.replaceChildren(...lines);
     showAt(box, span.getClientRects()[0] || span.getBoundingClientRect());
   }, view.signal);
-  for (const type of ["pointerleave", "scroll"]) listen(main.node, type, () => hide(box), view.signal);
+  view.hideTip = () => hide(box);
+  for (const type of ["pointerleave", "scroll"]) listen(main.node, type, view.hideTip, view.signal);
 }
 
 function render({ model, el }) {

@@ -63,8 +63,8 @@ class FeatureCard(Widget):
     _css = bundle_css(STYLES)
     _page_traits = ("feature", "features", "_can")
 
-    feature = t.Any(default_value=0).tag(sync=True)
-    """The feature shown; two-way."""
+    feature = t.Any(default_value=None, allow_none=True).tag(sync=True)
+    """The feature shown; two-way. None, as when a linked view has nothing chosen, leaves the card as it is."""
 
     features = t.Any(default_value=None, allow_none=True).tag(sync=True)
     """The features listed, for example those chosen in a map; None lists all; two-way."""
@@ -87,6 +87,7 @@ class FeatureCard(Widget):
             raise ValueError(f"the card is of feature {data.feature}, but all_features has {len(all_features)}")
         self._all_features = all_features
         self._cards = Cards(data, load)
+        self._shown = data.feature
         self._provenance_shown = data.provenance
         self._serial = itertools.count(1)
         self._answers = Answers(self, self._cards, test=test, ablate=ablate, search=search, set_label=set_label)
@@ -99,7 +100,7 @@ class FeatureCard(Widget):
     @property
     def data(self) -> FeatureCardData:
         """The card shown; loads it first where that has not happened yet."""
-        return self._cards.get(self.feature, threading.Event())
+        return self._cards.get(self._shown, threading.Event())
 
     @property
     def all_features(self) -> FeatureList:
@@ -116,8 +117,8 @@ class FeatureCard(Widget):
         return self.data.frame
 
     def __repr__(self) -> str:
-        label = str(self._all_features.labels[self.feature])
-        return f"<FeatureCard: feature {self.feature}{f', {label!r}' if label else ''}>"
+        label = str(self._all_features.labels[self._shown])
+        return f"<FeatureCard: feature {self._shown}{f', {label!r}' if label else ''}>"
 
     # What may be set -----------------------------------------------------------------------------------------
 
@@ -128,7 +129,7 @@ class FeatureCard(Widget):
         if feature is None or not 0 <= feature < n:
             raise t.TraitError(f"feature must be a number from 0 to {n - 1}, got {given!r}")
         if not self._answers.loads and feature not in self._cards:
-            raise t.TraitError(f"this card was made without load: it shows feature {self.feature} only")
+            raise t.TraitError(f"this card was made without load: it shows feature {self._shown} only")
         return feature
 
     @t.validate("features")
@@ -145,12 +146,17 @@ class FeatureCard(Widget):
             raise t.TraitError(f"features must be numbers from 0 to {n - 1}, got {wrong[0]!r}")
         return [whole for whole in numbers if whole is not None]
 
+    @t.observe("feature")
+    def _feature_set(self, change: Mapping[str, Any]) -> None:
+        if change["new"] is not None:
+            self._shown = change["new"]
+
     # Messages ------------------------------------------------------------------------------------------------
 
     def _on_message(self, _widget: Any, message: dict[str, Any], _buffers: Any) -> None:
         kind, view = message.get("type"), message.get("view")
         if kind == "ready":
-            self._answers.ask(Question("card", view, feature=self.feature))
+            self._answers.ask(Question("card", view, feature=self._shown))
             self._send_blob("list", view, wire.pack_list(self._all_features))
         elif isinstance(kind, str):
             self._answers.ask(Question.read(kind, view, message))
@@ -184,7 +190,7 @@ class FeatureCard(Widget):
         Raises:
             ValueError: when ``features`` is empty or names no feature of this SAE.
         """
-        numbers = [self.feature] if features is None else self._numbers(features)
+        numbers = [self._shown] if features is None else self._numbers(features)
         page = self._page(numbers)
         save_page(path, page, title or self._page_title(numbers[0]))
 
@@ -203,7 +209,7 @@ class FeatureCard(Widget):
         return found
 
     def _page_title(self, feature: int | None = None) -> str:
-        shown: int = self.feature if feature is None else feature
+        shown = self._shown if feature is None else feature
         label = str(self._all_features.labels[shown])
         return f"Feature {shown}{f' · {label}' if label else ''}"
 
