@@ -7,10 +7,10 @@ a trained one), the SAE a JumpReLU of random directions whose thresholds let abo
 histograms, maxima, means, the 20 strongest and the interval examples with their windows, token statistics, sampled
 co-activation; the share of statistics is (scan − floor) / floor. *with meaning*: and logit weights, neurons, labels.
 
-Against SAEDashboard 0.8 (``--peer``, the Python of an environment with it): matched outputs are density, histogram, top
-and interval examples with context, tables of promoted and suppressed tokens and of correlated features. SAEDashboard
-also tells each token's logit effect in an example; ours also has neurons, labels and their scores. Its cost grows with
-the features asked for, ours does not: a scan always covers all.
+Against SAEDashboard 0.8 (``--peer``, the Python of an environment with it): matched outputs are density, histogram,
+top and interval examples with context, tables of promoted and suppressed tokens and of correlated features. It also
+tells each token's logit effect in an example; ours also has neurons, labels and their scores. Its cost grows with the
+features asked for, ours does not: a scan always covers all.
 
 Run with ``python benchmarks/scan.py [--tokens 65536] [--d-sae 4096 16384] [--peer PYTHON --features 64 256 1024 4096]``.
 """

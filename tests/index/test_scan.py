@@ -94,7 +94,7 @@ def test_there_is_enough_to_scan(tiny: Tiny, whole: Path) -> None:
 
 def test_a_scan_stopped_anywhere_goes_on(tiny: Tiny, whole: Path, tmp_path: Path) -> None:
     n = len(list(tiny.shards()))
-    for at in range(n):
+    for at in (0, 2, n - 1):
         folder = tmp_path / str(at)
         read: list[int] = []
 
@@ -171,10 +171,9 @@ class Shuffled(ThreadPoolExecutor):
         return super().submit(lambda: (threading.Event().wait(0.05 * (7 - args[0].number % 8)), fn(*args))[1])
 
 
-@pytest.mark.parametrize("kind", [Shuffled, ThreadPoolExecutor])
-def test_any_executor_gives_the_same_bytes(tiny: Tiny, whole: Path, tmp_path: Path, kind: Any) -> None:
+def test_any_executor_gives_the_same_bytes(tiny: Tiny, whole: Path, tmp_path: Path) -> None:
     task = workers(tiny.model, tiny.sae, HOOK, tmp_path / "index" / "sae", "cpu", 0)
-    with kind(3) as executor:
+    with Shuffled(3) as executor:
         tiny.scan(tmp_path / "index", task, executor=executor)
     assert bytes_of(tmp_path / "index") == bytes_of(whole)
 
