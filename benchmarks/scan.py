@@ -12,7 +12,7 @@ top and interval examples with context, tables of promoted and suppressed tokens
 tells each token's logit effect in an example; ours also has neurons, labels and their scores. Its cost grows with the
 features asked for, ours does not: a scan always covers all.
 
-Run with ``python benchmarks/scan.py [--tokens 65536] [--d-sae 4096 16384] [--peer PYTHON --features 64 256 1024 4096]``.
+Run with ``python benchmarks/scan.py [--tokens 65536] [--d-sae 4096] [--peer PYTHON --features 64 256 1024 4096]``.
 """
 
 from __future__ import annotations
