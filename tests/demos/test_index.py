@@ -37,12 +37,18 @@ def work(tiny_llama: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for row, length in zip(rows, lengths, strict=True):
         row[:length] = [0, *rng.integers(2, len(tiny_llama.tokenizer), length - 1)]
     source = rng.integers(0, 2, 26).astype(np.uint8)
-    np.savez(tmp_path / "tokens.npz", train=rows, train_lengths=lengths, train_source=source)
     sources = [
         {"name": "open", "license": "public domain", "shippable": True},
         {"name": "closed", "license": "unknown", "shippable": False},
     ]
     (tmp_path / "counts.json").write_text(json.dumps({"sources": sources}))
+    # Chats are harvested the same way, from a file of their own.
+    np.savez(tmp_path / "chats.npz", train=rows[19:], train_lengths=lengths[19:])
+    np.savez(tmp_path / "tokens.npz", train=rows[19:], train_lengths=lengths[19:])
+    for path in harvest.harvest(tiny_llama, tmp_path, "train", [HOOK])[HOOK]:
+        harvest.where_of(path).rename(harvest.where_of(path.with_name("chats_000.npy")))
+        path.rename(path.with_name("chats_000.npy"))
+    np.savez(tmp_path / "tokens.npz", train=rows, train_lengths=lengths, train_source=source)
     harvest.harvest(tiny_llama, tmp_path, "train", [HOOK])
     return tmp_path
 
@@ -55,28 +61,30 @@ def test_the_recipe_indexes_what_was_harvested(
     session = sw.load(tiny_llama, sae=sae, index=folder)
     index = session.index
     assert index is not None
-    paths = [work / "acts" / HOOK / f"train_{n:03d}.npy" for n in range(3)]
+    paths = [work / "acts" / HOOK / f"{name}.npy" for name in ("chats_000", "train_000", "train_001", "train_002")]
     dense = np.concatenate([sae.encode(as_tensor(path)).dense(sae.d_sae).numpy() for path in paths])
-    keys = np.concatenate([np.load(harvest.where_of(path)) for path in paths])
-    assert index.n_tokens == len(dense)
+    moves = [0, 7, 7, 7]  # the training windows are numbered behind the seven of the chats
+    wheres = zip(paths, moves, strict=True)
+    keys = np.concatenate([np.load(harvest.where_of(path)) + (moved << 16) for path, moved in wheres])
+    assert index.n_tokens == len(dense) and index.about["n_windows"] == 33
     np.testing.assert_array_equal(index.counts, (dense > 0).sum(0))
     np.testing.assert_array_equal(index.maximum, dense.max(0))
-    stored = np.load(work / "tokens.npz")
+    windows = np.concatenate([np.load(work / f"{name}.npz")["train"] for name in ("chats", "tokens")])
+    source = np.load(work / "tokens.npz")["train_source"]
     shown = set()
     for feature in np.flatnonzero(index.counts).tolist():
         for example in index.examples(feature):
             row = dense[keys == (example.window << 16) + example.position]
             np.testing.assert_allclose(example.value, row[0, feature], rtol=1e-3)
-            assert (
-                example.ids.tolist()
-                == stored["train"][example.window][: stored["train_lengths"][example.window]].tolist()
-            )
-            assert example.source == "open (public domain)"
-            shown.add(example.window)
-    assert shown and (stored["train_source"][sorted(shown)] == 0).all(), "only from what may be shipped"
+            assert example.ids.tolist() == windows[example.window][: len(example.ids)].tolist()
+            own = example.window < 7
+            assert example.source == ("written by the model itself" if own else "open (public domain)")
+            assert own or source[example.window - 7] == 0, "only from what may be shipped"
+            shown.add(own)
+    assert shown == {True, False}
     assert not (folder / "shards").exists()
     store.verify(folder)
-    assert session.card(int(index.counts.argmax())).top[0].source == "open (public domain)"
+    assert session.card(int(index.counts.argmax())).top[0].source in index.about["sources"]
 
 
 def as_tensor(path: Path) -> Any:
@@ -86,12 +94,12 @@ def as_tensor(path: Path) -> Any:
 
 
 def test_fewer_tokens_take_fewer_shards(work: Path) -> None:
-    assert len(recipe.harvested(work, HOOK, 1)) == 1
-    assert len(recipe.harvested(work, HOOK, 10**9)) == 3
+    assert [path.name for path in recipe.harvested(work, HOOK, 1)] == ["chats_000.npy"]
+    assert len(recipe.harvested(work, HOOK, 10**9)) == 4
     with pytest.raises(FileNotFoundError, match=r"no activations of blocks\.1"):
         recipe.harvested(work, "blocks.1.hook_resid_post", 1)
     (work / "acts" / HOOK / "train_001.npy").unlink()
-    with pytest.raises(FileNotFoundError, match="a shard before .* is missing"):
+    with pytest.raises(FileNotFoundError, match=r"a shard before .* is missing"):
         recipe.harvested(work, HOOK, 10**9)
 
 
