@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -69,6 +70,14 @@ class Cards:
             notes=self._notes(feature),
             provenance=self.provenance,
         )
+
+    def labels_of(self, labeller: Callable[[FeatureCardData], str], limit: int | None = None) -> dict[int, str]:
+        """What a callable calls the features that fire, the ``limit`` most frequent first."""
+        from tqdm.auto import tqdm
+
+        counts = self.index.counts
+        order = np.argsort(-counts, kind="stable")[: int((counts > 0).sum())][:limit]
+        return {int(f): labeller(self.card(int(f))) for f in tqdm(order, desc="labels", unit="feature")}
 
     def _stats(self, feature: int) -> FeatureStats:
         index, norm = self.index, float(self.norms[feature])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,7 +137,7 @@ class Corpus(Binding):
         if isinstance(labels, (str, os.PathLike)):
             found: Mapping[Any, Any] = read_labels(Path(labels))
         elif callable(labels):
-            found = self._called(labels, limit)
+            found = self._cards.labels_of(labels, limit)
         elif isinstance(labels, Mapping):
             found = labels
         else:
@@ -191,13 +191,6 @@ class Corpus(Binding):
 
         model, sae, hook, bos = self.model, self.sae, self.hook_name, self.prepend_bos
         return self._run(lambda stop: sentence(model, sae, hook, text, feature, bos, stop), stop)
-
-    def _called(self, labeller: Callable[[FeatureCardData], str], limit: int | None) -> dict[int, str]:
-        from tqdm.auto import tqdm
-
-        counts = self._required_index().counts
-        order = np.argsort(-counts, kind="stable")[: int((counts > 0).sum())][:limit]
-        return {int(f): labeller(self.card(int(f))) for f in tqdm(order, desc="labels", unit="feature")}
 
     def _required_index(self) -> Index:
         if self.index is None:
