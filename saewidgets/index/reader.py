@@ -22,7 +22,7 @@ from saewidgets.sae.autoencoder import SparseAutoencoder
 
 BATCH_TOKENS = {"cpu": 1024}  # tokens run at once: on a CPU under a second, so that a scan can be stopped
 DEVICE_BATCH_TOKENS = 16_384
-ENCODE_ROWS = 8192
+ENCODE_ROWS = 2048
 
 
 @dataclass(frozen=True, eq=False)
