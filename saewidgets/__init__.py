@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from saewidgets.sae.autoencoder import SparseAutoencoder
     from saewidgets.sae.formats import load_sae
     from saewidgets.session import Session, load
+    from saewidgets.widgets.card import FeatureCard
     from saewidgets.widgets.heatmap import TokenHeatmap
     from saewidgets.widgets.toy import ToyPanel
     from saewidgets.widgets.training import TrainingMonitor
@@ -38,6 +39,7 @@ _HOMES = {
     "Intervention": "records",
     "TokenActs": "records",
     "TrustReport": "records",
+    "FeatureCard": "widgets.card",
     "TokenHeatmap": "widgets.heatmap",
     "ToyPanel": "widgets.toy",
     "TrainingMonitor": "widgets.training",
@@ -47,6 +49,7 @@ _HOMES = {
     "train": "learn",
 }
 __all__ = [
+    "FeatureCard",
     "Intervention",
     "JumpReLU",
     "ReLU",

@@ -13,23 +13,16 @@ from torch import Tensor
 
 from saewidgets.lm.capture import capture, windows
 from saewidgets.lm.model import LanguageModel
+from saewidgets.lm.sinks import SINK_RATIO as SINK_RATIO
+from saewidgets.lm.sinks import sinks as sinks
 from saewidgets.lm.tokens import Text, Tokens, readable, token_bytes
 from saewidgets.lm.worker import go_on
 from saewidgets.records import Provenance, Scale, TokenActs
 from saewidgets.sae.activations import SparseActs
 from saewidgets.sae.autoencoder import SparseAutoencoder
 
-SINK_RATIO = 10.0
-"""A token whose norm is above this many medians of its window is an attention sink (Xiao et al. 2024; DESIGN §4)."""
-
 WIDE = 1 << 20  # places of a window's padded activations from which sinks are cut
 SINK_FEATURES = 256  # kept of a sink then
-
-
-def sinks(x: Tensor) -> Tensor:
-    """Positions of massive norm, bool ``[pos]``, for activations ``[pos, d]``."""
-    norms = x.float().norm(dim=-1)
-    return norms > SINK_RATIO * norms.median()
 
 
 def text_list(given: Any) -> list[Text]:

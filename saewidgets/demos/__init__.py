@@ -12,7 +12,7 @@ DATA = Path(__file__).parent / "data"
 
 
 def demo(device: str = "cpu") -> Session:
-    """A session on SmolLM2-135M-Instruct and the SAE shipped with this package, with no network.
+    """A session on SmolLM2-135M-Instruct, the SAE shipped with this package and its corpus index, with no network.
 
     The model is what ``saewidgets fetch-demo`` put into the cache folder (once).
 
@@ -26,8 +26,13 @@ def demo(device: str = "cpu") -> Session:
     import numpy as np
 
     from saewidgets.demos.model import demo_model
+    from saewidgets.lm.cache import cache_folder
     from saewidgets.sae import files
     from saewidgets.session import Session
 
     sae = files.load(DATA / "sae")
-    return Session(demo_model(device), sae, maxima=np.load(DATA / "maxima.npy", allow_pickle=False))
+    session = Session(demo_model(device), sae, maxima=np.load(DATA / "maxima.npy", allow_pickle=False))
+    if (DATA / "index").exists():
+        # The reader's own labels do not belong among the package's files.
+        session.open_index(DATA / "index", cache_folder() / "labels" / f"{sae.hash()}.csv")
+    return session

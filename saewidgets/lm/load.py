@@ -86,7 +86,9 @@ def _from_name(name: str, tokenizer: Any, device: Any, dtype: Any) -> LanguageMo
         raise FileNotFoundError(
             f"cannot load the model {name!r}: {reason} Pass the path of a folder with its files, or check the network."
         ) from None
-    return LanguageModel(module.to(device or "cpu"), tokenizer, name)
+    loaded = LanguageModel(module.to(device or "cpu"), tokenizer, name)
+    loaded.source = source
+    return loaded
 
 
 def _on_hub(name: str) -> bool:

@@ -24,7 +24,10 @@ class LanguageModel:
         tokenizer: a Hugging Face tokenizer.
         name: as the user or its config calls it.
         bridge: the `TransformerBridge`, or None.
+        source: the folder or hub name it was loaded from, so that another process can load it too; "" for an object.
     """
+
+    source: str = ""
 
     def __init__(self, module: nn.Module, tokenizer: Any, name: str, bridge: Any = None) -> None:
         self.module: Any = module.eval()  # its attributes differ from architecture to architecture

@@ -1,5 +1,16 @@
 """Frozen results and requests that cross rooms: plain numpy and pandas, no torch, no widgets."""
 
+from saewidgets.records.cards import (
+    INTERVALS,
+    Example,
+    FeatureCardData,
+    FeatureList,
+    FeatureStats,
+    Neuron,
+    Related,
+    TokenShare,
+    TokenWeight,
+)
 from saewidgets.records.evaluation import Evaluation, ce_recovered
 from saewidgets.records.interventions import Intervention, as_interventions, clamp
 from saewidgets.records.provenance import Provenance
@@ -8,14 +19,23 @@ from saewidgets.records.toy import RECOVERED, ToyState
 from saewidgets.records.trust import Finding, Status, TrustReport
 
 __all__ = [
+    "INTERVALS",
     "RECOVERED",
     "Evaluation",
+    "Example",
+    "FeatureCardData",
+    "FeatureList",
+    "FeatureStats",
     "Finding",
     "Intervention",
+    "Neuron",
     "Provenance",
+    "Related",
     "Scale",
     "Status",
     "TokenActs",
+    "TokenShare",
+    "TokenWeight",
     "ToyState",
     "TrustReport",
     "as_interventions",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
+from saewidgets.session.corpus import Corpus
 from saewidgets.session.reading import Reading
 from saewidgets.session.steering import Steering
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from saewidgets.sae.autoencoder import SparseAutoencoder
 
 
-class Session(Reading, Steering):
+class Session(Reading, Corpus, Steering):
     """One model with one SAE at one hook.
 
     Attributes:
@@ -35,6 +37,7 @@ def load(
     tokenizer: Any = None,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
+    index: str | os.PathLike[str] | None = None,
 ) -> Session:
     """Bind a model and an SAE.
 
@@ -47,9 +50,11 @@ def load(
         tokenizer: for a model object that does not lead to one.
         device: ``"cpu"``, ``"cuda"`` or ``"mps"``.
         dtype: of model and SAE weights.
+        index: folder that `Session.scan` wrote for this SAE.
 
     Raises:
-        ValueError: when the hook is unknown, or its width is not the SAE's ``d_in``.
+        ValueError: when the hook is unknown, its width is not the SAE's ``d_in``, or the index is of another SAE,
+            tokenizer or hook.
         FileNotFoundError: when a path or name leads nowhere.
 
     Example:
@@ -62,7 +67,10 @@ def load(
     name = model if model is not None else dictionary.model_name
     if isinstance(name, str) and not name:
         raise ValueError("the SAE does not name its model: pass it first, as in sw.load('gpt2', sae=…)")
-    return Session(load_model(name, tokenizer, device, dtype), dictionary, hook_name)
+    session = Session(load_model(name, tokenizer, device, dtype), dictionary, hook_name)
+    if index is not None:
+        session.open_index(index)
+    return session
 
 
 def _as_sae(sae: Any, dtype: torch.dtype | None) -> SparseAutoencoder:

@@ -12,6 +12,7 @@ import numpy as np
 from saewidgets.records import Provenance, Scale, TrustReport
 
 if TYPE_CHECKING:
+    from saewidgets.index.index import Index
     from saewidgets.lm.model import LanguageModel
     from saewidgets.sae.autoencoder import SparseAutoencoder
     from saewidgets.widgets.trust import TrustPanel
@@ -39,7 +40,8 @@ class Binding:
         self.model = model
         self.sae = sae.to(device=model.device)
         self.prepend_bos = sae.prepend_bos if prepend_bos is None else prepend_bos
-        self.index = None
+        self.index: Index | None = None
+        self._made: tuple[Index, Any, Any] | None = None
         self._maxima = maxima
         self._report: TrustReport | None = None
         self._checking = threading.Lock()
@@ -49,8 +51,12 @@ class Binding:
     def maxima(self) -> np.ndarray:
         """Each feature's largest native feature_acts, float32 ``[d_sae]``: the unit of strengths.
 
-        Measured on a built-in sample of about 20k tokens on first use, unless the SAE came with its maxima.
+        From the corpus index where there is one; else measured on a built-in sample of about 20k tokens on first use,
+        unless the SAE came with its maxima. A feature that never fired in the corpus has what else is known, or 0.
         """
+        if self.index is not None:
+            seen = np.array(self.index.maximum)
+            return np.where(seen > 0, seen, 0 if self._maxima is None else self._maxima)
         if self._maxima is None:
             from saewidgets.analysis.maxima import sample_maxima
 
@@ -87,9 +93,13 @@ class Binding:
         return self.sae.hash(), self.model.hash()
 
     def _known_maximum(self, scale: Scale) -> np.ndarray | None:
-        if self._maxima is None or scale == "native":
-            return self._maxima
-        return self._maxima * self.sae.decoder_norms().cpu().numpy()
+        if self._maxima is None and self.index is None:
+            return None
+        return self.maxima if scale == "native" else self.maxima * self.sae.decoder_norms().cpu().numpy()
+
+    def _known_labels(self) -> dict[int, str]:
+        labels = self.index.labels if self.index is not None else ()
+        return {feature: label for feature, label in enumerate(labels) if label}
 
     def _keep_badge(self, widget: Any) -> None:
         """Show the verdict on the widget: at once when known, else as soon as a background check has it."""

@@ -40,7 +40,8 @@ class Reading(Binding):
             ),
             stop,
         )
-        return with_known(acts, maximum=self._known_maximum(scale), provenance=self.provenance)
+        known = {"maximum": self._known_maximum(scale), "labels": self._known_labels()}
+        return with_known(acts, provenance=self.provenance, **known)
 
     def activations(self, text: Any) -> np.ndarray:
         """What the SAE reads: the model's raw activations at the hook, float32 ``[pos, d_in]``, before any feature."""

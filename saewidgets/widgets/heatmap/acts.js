@@ -84,3 +84,20 @@ function summarize(acts, values) {
   }
   return { firing, top };
 }
+
+// One step a token; skipped tokens have none.
+function stepsOf(acts, feature, values, byFeature) {
+  const steps = new Uint8Array(acts.size);
+  const known = byFeature && acts.maxima;
+  const full = known && feature !== null ? acts.maxima.get(feature) : summarize(acts, values).top;
+  for (let i = 0; i < acts.size; i++) {
+    if (acts.skipped[i]) continue;
+    steps[i] = stepOf(values[i], known && feature === null ? acts.maxima.get(acts.strongest[i]) : full);
+  }
+  return steps;
+}
+
+// A token as one line of text.
+function spell(acts, i) {
+  return spellToken(acts.meta.tokens[i], acts.meta.split[i]);
+}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import threading
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -19,13 +18,17 @@ from saewidgets.widgets.shared.base import Widget
 from saewidgets.widgets.shared.buffers import chunks
 from saewidgets.widgets.shared.bundle import bundle_css, bundle_esm
 from saewidgets.widgets.shared.latest import LatestRunner
+from saewidgets.widgets.shared.numbers import as_int
 
 SCRIPTS = (
     *("shared/dom.js", "shared/icons.js", "shared/buffers.js", "shared/floating.js", "shared/badge.js"),
-    *("heatmap/acts.js", "heatmap/glyphs.js", "heatmap/colors.js", "heatmap/text.js", "heatmap/tooltip.js"),
+    *("shared/glyphs.js", "shared/colors.js", "heatmap/acts.js", "heatmap/text.js", "heatmap/tooltip.js"),
     *("heatmap/header.js", "heatmap/list.js", "heatmap/editor.js", "heatmap/keys.js", "heatmap/heatmap.js"),
 )
-STYLES = ("shared/theme.css", "shared/badge.css", "heatmap/heatmap.css", "heatmap/list.css")
+STYLES = (
+    *("shared/theme.css", "shared/badge.css", "shared/controls.css", "shared/tokens.css"),
+    *("heatmap/heatmap.css", "heatmap/list.css"),
+)
 
 Compute = Callable[[str, threading.Event], TokenActs]
 
@@ -240,16 +243,6 @@ class TokenHeatmap(Widget):
 
     def _fallback_html(self) -> str:
         return fallback_html(self.acts, self.feature)
-
-
-def as_int(given: Any) -> int | None:
-    """``given`` as an int where it is one (numpy's too, bool not), else None."""
-    if isinstance(given, (bool, np.bool_)):
-        return None
-    try:
-        return operator.index(given)
-    except TypeError:
-        return None
 
 
 def editing(edit: Edit | None) -> dict[str, Any] | None:

@@ -9,23 +9,33 @@ import os
 import tempfile
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
+from saewidgets.records import Provenance
 from saewidgets.widgets.shared.bundle import inline_module, read_parts
-
-if TYPE_CHECKING:
-    from saewidgets.widgets.shared.base import Widget
 
 PAGE_CSS = ("shared/page.css",)
 PAGE_JS = ("shared/page.js",)
 
 
-def save_page(path: str | os.PathLike[str], widget: Widget, title: str) -> None:
+class Pageable(Protocol):
+    """What a page is made of; every `Widget` is one."""
+
+    @property
+    def _esm(self) -> Any: ...
+    @property
+    def _css(self) -> Any: ...
+    def _page_state(self) -> dict[str, Any]: ...
+    def _page_blob(self) -> bytes: ...
+    def _provenance(self) -> Provenance: ...
+
+
+def save_page(path: str | os.PathLike[str], widget: Pageable, title: str) -> None:
     """Write the widget's page to ``path``: a complete file or, on any failure, nothing."""
     write_atomic(Path(path), page_html(widget, title))
 
 
-def page_html(widget: Widget, title: str) -> str:
+def page_html(widget: Pageable, title: str) -> str:
     """The whole page: stylesheet, data, the widget's own module and a small stand-in for its model."""
     style = str(widget._css) + "\n" + read_parts(PAGE_CSS)
     script = f"const widget = {inline_module(str(widget._esm))};\n{read_parts(PAGE_JS)}"
@@ -59,7 +69,7 @@ def digest(source: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode('utf-8')).digest()).decode('ascii')}'"
 
 
-def footer(widget: Widget) -> str:
+def footer(widget: Pageable) -> str:
     """One line saying which model, hook and SAE the numbers come from."""
     source = widget._provenance()
     hashes = [f"{name} {value}" for name, value in (("model", source.model_hash), ("SAE", source.sae_hash)) if value]

@@ -10,18 +10,6 @@ function stepOf(value, full) {
   return Math.max(1, Math.min(STEPS, Math.round((value / full) * STEPS)));
 }
 
-// One step a token; skipped tokens have none.
-function stepsOf(acts, feature, values, byFeature) {
-  const steps = new Uint8Array(acts.size);
-  const known = byFeature && acts.maxima;
-  const full = known && feature !== null ? acts.maxima.get(feature) : summarize(acts, values).top;
-  for (let i = 0; i < acts.size; i++) {
-    if (acts.skipped[i]) continue;
-    steps[i] = stepOf(values[i], known && feature === null ? acts.maxima.get(acts.strongest[i]) : full);
-  }
-  return steps;
-}
-
 function paintSpan(span, step) {
   span.style.backgroundColor = PALETTE[step];
   span.classList.toggle("saew-hot", step >= HOT_STEP);

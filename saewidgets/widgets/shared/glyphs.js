@@ -71,7 +71,7 @@ function drawToken(node, token, split, whitespace) {
 }
 
 // A token as one line of text, for names and announcements.
-function spell(acts, i) {
+function spellToken(token, split) {
   const marks = { space: "·", tab: "⇥", newline: "⏎" };
-  return piecesOf(acts.meta.tokens[i], acts.meta.split[i], true).map(([kind, text]) => marks[kind] || text).join("");
+  return piecesOf(token, split, true).map(([kind, text]) => marks[kind] || text).join("");
 }

@@ -1,0 +1,5 @@
+"""The feature card."""
+
+from saewidgets.widgets.card.card import FeatureCard
+
+__all__ = ["FeatureCard"]

@@ -1,0 +1,103 @@
+"""An index computed the slow way: two passes, dictionaries and sorted lists; written apart from the package."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+MASK = (1 << 64) - 1
+
+
+def splitmix(key: int, seed: int = 0) -> int:
+    z = (key + 0x9E3779B97F4A7C15 * (2 * seed + 1)) & MASK
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
+    return z ^ (z >> 31)
+
+
+EDGES = [(1 + quarter / 4) * 2.0**exponent for exponent in range(-12, 20) for quarter in range(4)]
+
+
+def log_bin(value: float) -> int:
+    return max(bisect.bisect_right(EDGES, value) - 1, 0)
+
+
+def index(
+    tokens: dict[int, int],
+    firings: dict[int, dict[int, float]],
+    shown: dict[int, bool],
+    d_sae: int,
+    per_interval: int,
+    sample: int,
+) -> list[dict[str, Any]]:
+    """Everything about every feature, from {key: token}, {feature: {key: value}} and {window: shown}."""
+    found = []
+    for feature in range(d_sae):
+        fires = firings.get(feature, {})
+        usable = {key: value for key, value in fires.items() if shown[key >> 16]}
+        maximum = max(fires.values(), default=0.0)
+        strongest = sorted(usable, key=lambda key: (-usable[key], key))[:20]
+        by_bin = defaultdict(list)
+        for key in sorted(usable, key=lambda key: (splitmix(key), key)):
+            by_bin[log_bin(usable[key])].append(key)
+        drawn = [key for keys in by_bin.values() for key in keys[:5]]
+        by_interval = defaultdict(list)
+        for key in sorted(drawn, key=lambda key: (splitmix(key), key)):
+            by_interval[min(max(math.ceil(usable[key] * 11 / maximum), 1), 11)].append(key)
+        found.append(
+            {
+                "count": len(fires),
+                "maximum": maximum,
+                "sum": math.fsum(fires.values()),
+                "histogram": Counter(log_bin(value) for value in fires.values()),
+                "top": strongest,
+                "intervals": {number: keys[:per_interval] for number, keys in sorted(by_interval.items())},
+                "acts": {
+                    key: {k & 0xFFFF: v for k, v in fires.items() if k >> 16 == key >> 16}
+                    for key in {*strongest, *drawn}
+                },
+            }
+        )
+    sampled = sorted(sorted(tokens, key=lambda key: (splitmix(key), key))[:sample])
+    return [*found, {"sample": sampled, "token_counts": Counter(tokens.values())}]
+
+
+def label_score(fires: dict[int, float], usable: Sequence[int], tokens: dict[int, int]) -> tuple[list[int], float]:
+    """Label tokens of one feature, and their F1 on held-out sampled firings."""
+    all_bins = Counter(log_bin(v) for v in fires.values())
+    by_bin = defaultdict(list)
+    for key in sorted(usable, key=splitmix):
+        by_bin[log_bin(fires[key])].append(key)
+    weight = {}
+    for number, keys in by_bin.items():
+        for key in keys[:5]:
+            weight[key] = all_bins[number] / len(keys[:5])
+    base = Counter(tokens.values())
+    total = sum(base.values())
+    fit = [key for key in weight if splitmix(key, 1) % 2 == 0]
+    test = [key for key in weight if splitmix(key, 1) % 2 == 1]
+    mass: dict[int, float] = defaultdict(float)
+    for key in fit:
+        mass[tokens[key]] += weight[key] * fires[key]
+    whole = sum(mass.values())
+    tells = {t: m / whole * math.log(m / whole / (base[t] / total)) for t, m in mass.items() if m / whole >= 0.05}
+    chosen = [t for t in sorted(tells, key=lambda t: (-tells[t], t)) if tells[t] > 0][:3]
+    if len(test) < 3 or not chosen:
+        return chosen, math.nan
+    recall = sum(weight[k] * fires[k] for k in test if tokens[k] in chosen) / sum(weight[k] * fires[k] for k in test)
+    hits = sum(weight[k] for k in test if tokens[k] in chosen) / sum(weight[k] for k in test)
+    precision = min(hits * sum(weight.values()) / sum(base[t] for t in chosen), 1.0)
+    return chosen, 2 * recall * precision / (recall + precision) if recall + precision else 0.0
+
+
+def as_dicts(keys: np.ndarray, dense: np.ndarray) -> dict[int, dict[int, float]]:
+    """{feature: {key: value}} of a dense matrix."""
+    return {
+        feature: {int(keys[row]): float(dense[row, feature]) for row in np.flatnonzero(dense[:, feature] > 0)}
+        for feature in range(dense.shape[1])
+    }
