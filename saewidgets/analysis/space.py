@@ -1,0 +1,131 @@
+"""The distances between the features of one SAE: each measure built when first asked for, then kept."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from saewidgets.geometry.logit import logit_effects, logit_medians
+from saewidgets.geometry.neighbors import best, others, ranks
+from saewidgets.geometry.similarity import Cosine, Phi, Similarity, checked
+from saewidgets.geometry.steps import Step, silent
+from saewidgets.lm.model import LanguageModel
+from saewidgets.lm.unembed import unembedding
+from saewidgets.records import DISTANCES, Neighbors
+from saewidgets.sae.autoencoder import SparseAutoencoder
+
+Medians = Callable[[Callable[[], np.ndarray]], np.ndarray]
+"""Gives the medians of the logit effects, from a file or by calling what measures them."""
+
+
+class Distances:
+    """Every measure of how near two features are, by name; see `DISTANCES`.
+
+    Args:
+        model: whose output layer logit effects are read through.
+        sae: whose features.
+        hook_name: where it reads.
+        index: the corpus index, for co-activation; or None.
+        kept: wraps the slow part of logit effects, so that a caller can keep it in a file.
+    """
+
+    def __init__(
+        self, model: LanguageModel, sae: SparseAutoencoder, hook_name: str, index: Any = None, kept: Medians | None = None
+    ) -> None:
+        self.model, self.sae, self.hook_name, self.index = model, sae, hook_name, index
+        self._kept = kept or (lambda measure: measure())
+        self._built: dict[str, Similarity] = {}
+        self._building = threading.Lock()
+
+    @property
+    def cheap(self) -> list[str]:
+        """The measures at hand without long work: all but logit effects never asked for, and what needs an index."""
+        ready = {"decoder", "encoder", *self._built} | ({"coactivation"} if self.index is not None else set())
+        return [name for name in DISTANCES if name in ready]
+
+    def by(self, distance: str, step: Step = silent) -> Similarity:
+        """The measure of that name.
+
+        Raises:
+            ValueError: when there is none, or it needs an index, or the SAE does not write into the residual stream.
+        """
+        if distance not in DISTANCES:
+            raise ValueError(f"there is no distance {distance!r}: choose from {', '.join(DISTANCES)}")
+        with self._building:
+            if distance not in self._built:
+                self._built[distance] = self._build(distance, step)
+            return self._built[distance]
+
+    def _build(self, distance: str, step: Step) -> Similarity:
+        if distance == "decoder":
+            return Cosine(self.sae.W_dec, "W_dec")
+        if distance == "encoder":
+            return Cosine(self.sae.W_enc.T, "W_enc")
+        if distance == "logit":
+            return Cosine(self._logit(step), "logit effects")
+        if self.index is None:
+            raise ValueError(
+                "co-activation is counted on a corpus, and this session has no index: run s.scan(texts) first, "
+                "or choose distance='decoder'"
+            )
+        return Phi(self.index.sample)
+
+    def _logit(self, step: Step) -> Tensor:
+        place = self.sae.hook_name_out or self.hook_name
+        if self.sae.d_out != self.model.d_model or not ("resid" in place or place.endswith(("_out", "hook_embed"))):
+            raise ValueError(f"logit effects need an SAE that writes into the residual stream; this one writes at {place}")
+        W_U = unembedding(self.model)
+        medians = self._kept(lambda: logit_medians(self.sae.W_dec, W_U, step).numpy())
+        return logit_effects(self.sae.W_dec, W_U, torch.from_numpy(medians))
+
+
+@torch.inference_mode()
+def neighbors(distances: Distances, feature: int, k: int = 10, distance: str = "decoder", step: Step = silent) -> Neighbors:
+    """The ``k`` nearest features of one, with their rank by every other distance at hand.
+
+    Raises:
+        ValueError: when the feature, ``k`` or the distance is impossible, or the feature has no direction (or never
+            fired, for co-activation).
+    """
+    measure = distances.by(distance, step)
+    at = checked(measure, [feature])
+    if not 1 <= k < measure.n:
+        raise ValueError(f"k must be from 1 to {measure.n - 1} (there are {measure.n} features), got {k}")
+    if not measure.present[at[0]]:
+        why = "never fired in the index's sample" if distance == "coactivation" else f"has a {distance} vector of zeros"
+        raise ValueError(f"feature {feature} {why}: nothing is near it by distance {distance!r}")
+    row = others(measure, at)
+    values, found = (part[0] for part in best(row, min(k, int(measure.present.sum()) - 1)))
+    return Neighbors(
+        feature=int(feature),
+        distance=distance,
+        features=found.numpy().astype(np.int32),
+        distances=(1 - values).numpy(),
+        labels=known(distances.index, "labels", found),
+        density=known(distances.index, "density", found),
+        ranks=_ranks(distances, at, found, {distance: row[0]}),
+    )
+
+
+def _ranks(distances: Distances, at: Tensor, found: Tensor, rows: dict[str, Tensor]) -> dict[str, np.ndarray]:
+    """Place of the features ``found`` by every distance; NaN by one not at hand, or that does not know the feature."""
+    ready, ranked = distances.cheap, {}
+    for name in DISTANCES:
+        ranked[name] = np.full(len(found), np.nan, np.float32)
+        measure = distances.by(name) if name in ready else None
+        if measure is not None and measure.present[at[0]]:
+            row = rows[name] if name in rows else others(measure, at)[0]
+            ranked[name] = np.where(measure.present[found].numpy(), ranks(row, found), np.float32(np.nan))
+    return ranked
+
+
+def known(index: Any, what: str, features: Tensor) -> Any:
+    """An index's labels or densities of some features; nothing without an index."""
+    if what == "labels":
+        return () if index is None else tuple(index.labels[i] for i in features.tolist())
+    return None if index is None else np.asarray(index.density, np.float32)[features.numpy()]

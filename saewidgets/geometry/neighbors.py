@@ -1,0 +1,87 @@
+"""Who is nearest to whom: exact, in chunks, every pair compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from saewidgets.geometry.similarity import ABSENT, Similarity, checked
+from saewidgets.geometry.steps import Step, silent
+from saewidgets.records import NeighborTable
+
+CHUNK = 1 << 24  # similarities held at once (64 MB), however many features there are
+
+
+@torch.inference_mode()
+def nearest(
+    similarity: Similarity,
+    k: int,
+    features: Sequence[int] | np.ndarray | Tensor | None = None,
+    step: Step = silent,
+) -> NeighborTable:
+    """The ``k`` most alike of every feature, or of ``features`` alone, most alike first; a row each.
+
+    Exact; ties go to the lower feature number. The feature itself is left out, its duplicates are not. Where fewer
+    than ``k`` others have a direction the rest of the row is −1 at distance NaN, as is all of it for a feature that
+    has none itself.
+
+    Args:
+        similarity: `Cosine` or `Phi`.
+        k: how many neighbours, 1 to n − 1.
+        features: whose; all by default.
+        step: told how far the work is; see `Step`.
+
+    Raises:
+        ValueError: when ``k`` or a feature number is out of range.
+
+    Example:
+        >>> nearest(Cosine(W_dec), k=10).frame.columns.tolist()
+        ['feature', 'neighbor', 'rank', 'distance']
+    """
+    if not 1 <= k < similarity.n:
+        raise ValueError(f"k must be from 1 to {similarity.n - 1} (there are {similarity.n} features), got {k}")
+    at = torch.arange(similarity.n) if features is None else checked(similarity, features)
+    indices = np.full((len(at), k), -1, np.int32)
+    distances = np.full((len(at), k), np.nan, np.float32)
+    rows = max(1, CHUNK // similarity.n)
+    for start in range(0, len(at), rows):
+        step("neighbours", start / len(at))
+        part = at[start : start + rows]
+        values, found = best(others(similarity, part), k)
+        kept = torch.isfinite(values) & similarity.present[part, None]
+        indices[start : start + rows] = torch.where(kept, found, -1).numpy()
+        distances[start : start + rows] = torch.where(kept, 1 - values, torch.nan).numpy()
+    step("neighbours", 1.0)
+    return NeighborTable(indices, distances)
+
+
+def others(similarity: Similarity, features: Tensor) -> Tensor:
+    """Similarity of ``features`` ``[m]`` to every other feature, float32 ``[m, n]``; `ABSENT` to itself."""
+    found = similarity.of(features)
+    at = features.to(found.device)
+    found[torch.arange(len(at), device=found.device), at] = ABSENT
+    return found
+
+
+def best(found: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The ``k`` largest of each row and where they are, on the CPU; ties in order of place."""
+    more = min(k + 1, found.shape[1])
+    values, at = found.topk(more, dim=1)
+    # torch.topk leaves the order of equal values open; only rows that have any pay for a full sort.
+    tied = (values[:, 1:] == values[:, :-1]).any(1)
+    values, at = values[:, :k].clone(), at[:, :k].clone()
+    if tied.any():
+        full, order = found[tied].sort(dim=1, descending=True, stable=True)
+        values[tied], at[tied] = full[:, :k], order[:, :k]
+    return values.cpu(), at.cpu()
+
+
+def ranks(row: Tensor, at: Tensor) -> np.ndarray:
+    """Places 1, 2, … of the features ``at`` ``[k]`` in one row of `others`, in the order of `nearest`: int32 ``[k]``."""
+    row, at = row.cpu(), at.cpu()
+    ahead = row[None] > row[at, None]
+    tied = (row[None] == row[at, None]) & (torch.arange(len(row))[None] < at[:, None])
+    return (1 + (ahead | tied).sum(1)).numpy().astype(np.int32)
