@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
+from saewidgets.geometry.agreement import overlap
 from saewidgets.geometry.logit import logit_effects, logit_medians
-from saewidgets.geometry.neighbors import best, others, ranks
+from saewidgets.geometry.neighbors import best, nearest, others, ranks
 from saewidgets.geometry.similarity import Cosine, Phi, Similarity, checked
 from saewidgets.geometry.steps import Step, silent
 from saewidgets.lm.model import LanguageModel
@@ -21,6 +24,9 @@ from saewidgets.sae.autoencoder import SparseAutoencoder
 
 Medians = Callable[[Callable[[], np.ndarray]], np.ndarray]
 """Gives the medians of the logit effects, from a file or by calling what measures them."""
+
+
+LARGE, SAMPLE = 20_000, 2_000  # above that many features a comparison is made on a sample
 
 
 class Distances:
@@ -35,18 +41,46 @@ class Distances:
     """
 
     def __init__(
-        self, model: LanguageModel, sae: SparseAutoencoder, hook_name: str, index: Any = None, kept: Medians | None = None
+        self,
+        model: LanguageModel,
+        sae: SparseAutoencoder,
+        hook_name: str,
+        index: Any = None,
+        kept: Medians | None = None,
     ) -> None:
-        self.model, self.sae, self.hook_name, self.index = model, sae, hook_name, index
+        self.model, self.sae, self.hook_name, self._index = model, sae, hook_name, index
         self._kept = kept or (lambda measure: measure())
         self._built: dict[str, Similarity] = {}
         self._building = threading.Lock()
+
+    @property
+    def index(self) -> Any:
+        """The corpus index, or None; a new one takes the place of what was built on the old."""
+        return self._index
+
+    @index.setter
+    def index(self, index: Any) -> None:
+        if index is not self._index:
+            with self._building:
+                self._index = index
+                self._built.pop("coactivation", None)
 
     @property
     def cheap(self) -> list[str]:
         """The measures at hand without long work: all but logit effects never asked for, and what needs an index."""
         ready = {"decoder", "encoder", *self._built} | ({"coactivation"} if self.index is not None else set())
         return [name for name in DISTANCES if name in ready]
+
+    @property
+    def possible(self) -> list[str]:
+        """The measures this SAE can have, some after long work."""
+        able = {"decoder", "encoder"} | ({"logit"} if self._writes_residual else set())
+        return [name for name in DISTANCES if name in able or (name == "coactivation" and self.index is not None)]
+
+    @property
+    def _writes_residual(self) -> bool:
+        place = self.sae.hook_name_out or self.hook_name
+        return self.sae.d_out == self.model.d_model and ("resid" in place or place.endswith(("_out", "hook_embed")))
 
     def by(self, distance: str, step: Step = silent) -> Similarity:
         """The measure of that name.
@@ -76,16 +110,18 @@ class Distances:
         return Phi(self.index.sample)
 
     def _logit(self, step: Step) -> Tensor:
-        place = self.sae.hook_name_out or self.hook_name
-        if self.sae.d_out != self.model.d_model or not ("resid" in place or place.endswith(("_out", "hook_embed"))):
-            raise ValueError(f"logit effects need an SAE that writes into the residual stream; this one writes at {place}")
+        if not self._writes_residual:
+            place = self.sae.hook_name_out or self.hook_name
+            raise ValueError(f"logit effects need an SAE that writes into the residual stream, not at {place}")
         W_U = unembedding(self.model)
         medians = self._kept(lambda: logit_medians(self.sae.W_dec, W_U, step).numpy())
         return logit_effects(self.sae.W_dec, W_U, torch.from_numpy(medians))
 
 
 @torch.inference_mode()
-def neighbors(distances: Distances, feature: int, k: int = 10, distance: str = "decoder", step: Step = silent) -> Neighbors:
+def neighbors(
+    distances: Distances, feature: int, k: int = 10, distance: str = "decoder", step: Step = silent
+) -> Neighbors:
     """The ``k`` nearest features of one, with their rank by every other distance at hand.
 
     Raises:
@@ -129,3 +165,36 @@ def known(index: Any, what: str, features: Tensor) -> Any:
     if what == "labels":
         return () if index is None else tuple(index.labels[i] for i in features.tolist())
     return None if index is None else np.asarray(index.density, np.float32)[features.numpy()]
+
+
+def compare(
+    distances: Distances, k: int = 10, chosen: Sequence[str] | None = None, seed: int = 0, step: Step = silent
+) -> pd.DataFrame:
+    """Where distances disagree most: how many of a feature's ``k`` nearest each two of them share.
+
+    Args:
+        distances: of the SAE.
+        k: how many neighbours.
+        chosen: names of two or more distances; by default all this SAE can have.
+        seed: of the sample of 2 000 features where there are more than 20 000.
+        step: told how far the work is.
+
+    Returns:
+        A row a feature, least agreement first: feature, label, a column ``one_other`` a pair of distances with the
+        share of neighbours in common (0 to 1, NaN where one does not know the feature), and overlap, their mean.
+
+    Raises:
+        ValueError: when fewer than two distances are chosen, or one is impossible.
+    """
+    chosen = list(chosen or distances.possible)
+    if len(set(chosen)) < 2:
+        raise ValueError(f"a comparison needs two or more distances, got {', '.join(chosen)}")
+    measures = {name: distances.by(name, step) for name in chosen}
+    n = distances.sae.d_sae
+    at = np.arange(n) if n <= LARGE else np.sort(np.random.default_rng(seed).choice(n, SAMPLE, replace=False))
+    tables = {name: nearest(measure, k, at, step) for name, measure in measures.items()}
+    pairs = {f"{a}_{b}": overlap(tables[a], tables[b], k) for a, b in itertools.combinations(chosen, 2)}
+    labels = known(distances.index, "labels", torch.from_numpy(at)) or [""] * len(at)
+    frame = pd.DataFrame({"feature": at, "label": labels, **pairs})
+    frame["overlap"] = frame[list(pairs)].mean(axis=1).astype(np.float32)
+    return frame.sort_values(["overlap", "feature"], kind="stable").reset_index(drop=True)

@@ -29,7 +29,7 @@ class Agreement(NamedTuple):
 
 
 def overlap(one: NeighborTable, other: NeighborTable, k: int) -> np.ndarray:
-    """Share of the ``k`` nearest that two tables have in common: float32 ``[n]``, NaN where one has fewer than ``k``."""
+    """Share of the ``k`` nearest two tables have in common: float32 ``[n]``, NaN where one has fewer than ``k``."""
     mine, theirs = one.indices[:, :k], other.indices[:, :k]
     shared = (mine[:, :, None] == theirs[:, None, :]).any(2).mean(1).astype(np.float32)
     whole = (mine >= 0).all(1) & (theirs >= 0).all(1)

@@ -80,7 +80,7 @@ def best(found: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def ranks(row: Tensor, at: Tensor) -> np.ndarray:
-    """Places 1, 2, … of the features ``at`` ``[k]`` in one row of `others`, in the order of `nearest`: int32 ``[k]``."""
+    """Places 1, 2, … of features ``at`` ``[k]`` in one row of `others`, in the order of `nearest`: int32 ``[k]``."""
     row, at = row.cpu(), at.cpu()
     ahead = row[None] > row[at, None]
     tied = (row[None] == row[at, None]) & (torch.arange(len(row))[None] < at[:, None])

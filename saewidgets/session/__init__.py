@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from saewidgets.session.reading import Reading
+from saewidgets.session.space import Space
 from saewidgets.session.steering import Steering
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from saewidgets.sae.autoencoder import SparseAutoencoder
 
 
-class Session(Reading, Steering):
+class Session(Space, Steering):
     """One model with one SAE at one hook.
 
     Attributes:
