@@ -14,13 +14,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DISTANCES: Mapping[str, str] = {
-    "decoder": "Features are near when their decoder vectors point the same way: they write the same thing into the "
-    "model's residual stream. 0 is the same direction, 1 unrelated, 2 opposite.",
-    "encoder": "Features are near when their encoder vectors point the same way: they look for the same thing in the "
-    "model's residual stream. 0 is the same direction, 1 unrelated, 2 opposite.",
-    "logit": "Features are near when they push the same next words up and down, read through the unembedding. "
-    "0 is the same effect, 1 unrelated, 2 opposite.",
-    "coactivation": "Features are near when they fire on the same tokens of the corpus (1 minus the phi coefficient). "
+    "decoder": "Near when their decoder vectors point the same way: both write the same thing into the model. "
+    "0 is the same, 1 unrelated, 2 opposite.",
+    "encoder": "Near when their encoder vectors point the same way: both look for the same thing in the model. "
+    "0 is the same, 1 unrelated, 2 opposite.",
+    "logit": "Near when both push the same next words up and down. 0 is the same, 1 unrelated, 2 opposite.",
+    "coactivation": "Near when both fire on the same tokens of the corpus (1 minus phi). "
     "0 is always together, 1 unrelated, above 1 they avoid each other.",
 }
 """The distances between features, each explained in plain words."""

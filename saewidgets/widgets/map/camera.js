@@ -1,6 +1,6 @@
 // Where the map is looked at: centre in the layout's units, scale in pixels per unit.
 const FLIGHT_MS = 450;
-const MARGIN = 36;
+const MARGIN = 26;
 
 function createCamera(signal, moved) {
   const camera = { x: 0, y: 0, scale: 1, width: 1, height: 1, home: { x: 0, y: 0, scale: 1 } };

@@ -6,7 +6,7 @@ function createCard(view) {
   const { model, signal } = view;
   const name = make("div", { class: "saew-card-name", dir: "auto" });
   const facts = make("p", { class: "saew-card-facts" });
-  const distances = picker("Distance", [], (distance) => view.set("distance", distance), signal);
+  const distances = picker("by", "Distance between features", (distance) => view.set("distance", distance), signal);
   const slider = make("input", { class: "saew-range", type: "range", min: "1", "aria-label": "Number of neighbours k" });
   const shown = make("output", { class: "saew-num" });
   const about = make("p", { class: "saew-about" });

@@ -1,8 +1,8 @@
 // Head of the widget: what it is, search, colours, the sentence that lights it up.
 const LIGHT_PAUSE_MS = 350;
 
-function picker(label, options, pick, signal) {
-  const select = make("select", { class: "saew-select", "aria-label": label });
+function picker(label, name, pick, signal) {
+  const select = make("select", { class: "saew-select", "aria-label": name });
   listen(select, "change", () => pick(select.value), signal);
   return {
     node: make("label", { class: "saew-pick" }, make("span", {}, label), select),
@@ -56,7 +56,7 @@ function createHeader(view, badge) {
   const faith = make("span", { class: "saew-faith" });
   const search = createSearch(view);
   const sentence = createSentence(view);
-  const colors = picker("Colour", [], (mode) => view.set("color_by", mode), signal);
+  const colors = picker("Colour", "What the colours show", (mode) => view.set("color_by", mode), signal);
   const node = make("header", { class: "saew-head" },
     make("div", { class: "saew-titles" }, make("div", {}, make("h3", {}, "Map of features"), subtitle), make("div", { class: "saew-tools" }, badge)),
     make("div", { class: "saew-controls" }, search.node, colors.node, sentence.node));

@@ -23,6 +23,8 @@ function listenToPlane(view, plane, signal) {
     pointers.set(event.pointerId, where(event));
     const tool = event.shiftKey ? "box" : view.tool;
     drag = pointers.size > 1 ? { tool: "pinch", spread: spreadOf(pointers) } : { tool, from: where(event), last: where(event), moved: false, points: [where(event)] };
+    // A ring around the map is for those who came by keyboard.
+    view.root.classList.remove("saew-by-keys");
     plane.focus({ preventScroll: true });
   }
 

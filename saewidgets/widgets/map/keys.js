@@ -19,8 +19,10 @@ function listenToKeys(view, plane, signal) {
     Escape: () => view.escape(),
     "?": () => view.announce(HELP),
   };
+  listen(view.root, "keyup", (event) => event.key === "Tab" && view.root.classList.add("saew-by-keys"), signal);
   listen(plane, "keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || !view.space) return;
+    view.root.classList.add("saew-by-keys");
     const way = WAYS[event.key];
     if (way && event.shiftKey) view.camera.pan(-60 * way[0], 60 * way[1]);
     else if (way) walk(view, way);

@@ -6,15 +6,18 @@ function lookOf(view) {
   const look = view.look || { colors: new Uint8Array(4 * space.size), sizes: new Uint8Array(space.size), order: new Uint32Array(space.size) };
   const shade = shadesOf(view);
   const front = emphasized(view);
-  const opaque = space.size > 60_000 ? 184 : 220;
+  // A neighbourhood is drawn over the points, which step back without leaving.
+  const opaque = (space.size > 60_000 ? 184 : 225) * (view.feature === null ? 1 : 0.5);
+  const dimmed = view.theme.dark ? 60 : 56;
   for (let i = 0; i < space.size; i++) {
     const { color, weight } = shade(i);
     const back = front !== null && !front.has(i);
     look.colors.set(color, 4 * i);
-    look.colors[4 * i + 3] = back ? (view.theme.dark ? 62 : 58) : Math.min(255, opaque * Math.min(1, weight));
+    look.colors[4 * i + 3] = back ? dimmed : opaque * Math.min(1, weight);
     look.sizes[i] = back ? FULL * 0.8 : Math.min(255, FULL * (front ? 1.35 : 1) * weight);
   }
   orderInto(look.order, view, front);
+  look.partial = front !== null || view.feature !== null;
   return look;
 }
 

@@ -50,7 +50,7 @@ class FeatureMap(Widget):
     Args:
         space: where every feature lies, and who is near whom.
         neighbors: ``(feature, k, distance)`` → `Neighbors` or a DataFrame with columns feature and distance, blocking;
-            asked for what the tables of ``space`` do not hold. Without it only these are shown.
+            it may know more than the tables of ``space``, which are shown without it.
         light: ``(text, stop)`` → ``(features, values)`` or ``{feature: value}`` of the features firing on a text,
             blocking; ``stop`` is set once a newer text has arrived. Without it no sentence can light up the map.
         search: ``query`` → feature numbers beyond those whose label, number, token or cluster matches.
@@ -94,8 +94,8 @@ class FeatureMap(Widget):
         self._neighbors, self._light, self._search = neighbors, light, search
         self._distances = tuple(distances or space.tables or ("decoder",))
         self._lit: wire.Lit | None = None
-        self._asking = LatestRunner(self._find_neighbors, self._found_neighbors, self._failed)
-        self._lighting = LatestRunner(self._light_up, self._lit_up, self._failed_light)
+        self._asking = LatestRunner(self._find_neighbors, self._found_neighbors, self._failed_neighbors)
+        self._lighting = LatestRunner(self._light_up, self._lit_up, self._failed)
         self._searching = LatestRunner(self._find, self._found, self._failed)
         super().__init__(badge=badge, distance=self._distances[0], k=min(10, self._max_k))
         self.on_msg(self._on_message)
@@ -190,14 +190,12 @@ class FeatureMap(Widget):
     # Work off the main thread --------------------------------------------------------------------------------
 
     def _neighbors_of(self, feature: int, k: int, distance: str) -> Neighbors:
-        """As many neighbours as the view needs to tell true from false, from the tables where they hold them."""
-        table = self.space.tables.get(distance)
+        """As many neighbours as the view needs to tell true from false."""
         wanted = max(k, wire.near_of(self.space))
-        if table is not None and (self._neighbors is None or wanted <= table.indices.shape[1]):
-            return self.space.neighbors(feature, min(wanted, table.indices.shape[1]), distance)
-        if self._neighbors is None:
-            raise ValueError(f"this map holds no neighbours by distance {distance!r}")
-        return wire.as_neighbors(self._neighbors(feature, wanted, distance), feature, distance)
+        if self._neighbors is not None:
+            return wire.as_neighbors(self._neighbors(feature, wanted, distance), feature, distance)
+        table = self.space.tables.get(distance)
+        return self.space.neighbors(feature, wanted if table is None else min(wanted, table.indices.shape[1]), distance)
 
     def _find_neighbors(self, asked: tuple[int, int, str], stop: threading.Event) -> bytes:
         feature, k, distance = asked
@@ -225,11 +223,10 @@ class FeatureMap(Widget):
         self._send_blob("found", None, blob)
 
     def _failed(self, asked: Any, error: Exception) -> None:
-        message = str(error).strip().split("\n")[0] or type(error).__name__
-        self.send({"type": "failed", "message": message})
+        self.send({"type": "failed", "message": first_line(error), "asked": None})
 
-    def _failed_light(self, text: str, error: Exception) -> None:
-        self._failed(text, error)
+    def _failed_neighbors(self, asked: tuple[int, int, str], error: Exception) -> None:
+        self.send({"type": "failed", "message": first_line(error), "asked": [asked[0], asked[2]]})
 
     # Messages ------------------------------------------------------------------------------------------------
 
@@ -282,3 +279,8 @@ class FeatureMap(Widget):
 
     def _fallback_html(self) -> str:
         return fallback_html(self.space)
+
+
+def first_line(error: Exception) -> str:
+    """What went wrong, in a line."""
+    return str(error).strip().split("\n")[0] or type(error).__name__

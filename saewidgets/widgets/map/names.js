@@ -1,7 +1,7 @@
 // Names on the map: of clusters from afar, of single features from close by; none over another.
-const MOST_NAMES = 42;
+const MOST_NAMES = 32;
 const CLOSE = 70;
-const GAP = 5;
+const GAP = 6;
 
 function createNames(view) {
   const widths = new Map();
@@ -17,10 +17,10 @@ function createNames(view) {
   }
 
   // A box in pixels for a text beside or on a point; null where it would cover another or leave the map.
-  function placed(pen, taken, { text, size, bold, x, y, centered }) {
+  function placed(pen, taken, { text, size, bold, x, y, centered, beside }) {
     const font = `${bold ? 600 : 500} ${size}px ${view.theme.font}`;
     const width = widthOf(pen, font, text);
-    const left = centered ? x - width / 2 : x + 9;
+    const left = centered ? x - width / 2 : x + beside;
     const box = { text, font, left, top: y - size * 0.62, width, height: size * 1.24 };
     if (left < 4 || box.top < 4 || left + width > view.camera.width - 4 || box.top + box.height > view.camera.height - 4) return null;
     return taken.some((other) => overlap(box, other)) ? null : box;
@@ -54,7 +54,7 @@ function createNames(view) {
 
   const named = (i, bold) => {
     const [x, y] = view.camera.toScreen(view.space.x[i], view.space.y[i]);
-    return { text: shorten(nameOf(view.space, i), 36), size: 12, bold, x, y, centered: false, feature: i };
+    return { text: shorten(nameOf(view.space, i), 36), size: 12, bold, x, y, centered: false, beside: (pointRadius(view) * view.look.sizes[i]) / FULL + (bold ? 10 : 5), feature: i };
   };
 
   function featureNames() {

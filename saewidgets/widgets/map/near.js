@@ -1,5 +1,5 @@
 // The neighbourhood of the chosen feature: asked once a distance, cut to k as often as the slider moves.
-const NOTHING = { features: [], distances: [], ranks: {}, false: [], known: false };
+const NOTHING = { features: [], distances: [], ranks: {}, false: [], known: false, failed: null };
 
 function createNeighborhood(view) {
   const { model } = view;
@@ -19,7 +19,8 @@ function createNeighborhood(view) {
 
   function cut(found, k) {
     const ranks = Object.fromEntries(Object.entries(found.ranks).map(([name, all]) => [name, Array.from(all.slice(0, k))]));
-    return { features: found.features.slice(0, k), distances: found.distances.slice(0, k), ranks, false: falseNeighbors(view.space, found, Math.min(k, view.space.meta.near)), known: true };
+    if (found.failed) return { ...NOTHING, known: true, failed: found.failed };
+    return { features: found.features.slice(0, k), distances: found.distances.slice(0, k), ranks, false: falseNeighbors(view.space, found, Math.min(k, view.space.meta.near)), known: true, failed: null };
   }
 
   return {
@@ -36,6 +37,11 @@ function createNeighborhood(view) {
       found.asked = unpack(blob).meta.k;
       view.space.answers.set(`${found.distance} ${found.feature}`, found);
       if (view.space.answers.size > 500) view.space.answers.delete(view.space.answers.keys().next().value);
+      shown.key = "";
+    },
+    // Kept as an answer: the same question would fail again.
+    fail(feature, distance, message) {
+      view.space.answers.set(`${distance} ${feature}`, { feature, distance, features: [], distances: [], ranks: {}, truth: new Map(), asked: Infinity, failed: message });
       shown.key = "";
     },
     near() {

@@ -1,4 +1,6 @@
 // Over the points: lines to the true neighbours, rings, names, the shape being drawn.
+const TOOLS_WIDE = 58;
+
 function createOverlay(view) {
   const canvas = make("canvas", { class: "saew-overlay" });
   const pen = canvas.getContext("2d");
@@ -70,7 +72,8 @@ function createOverlay(view) {
     pen.strokeStyle = view.theme.ground;
     const y = name.top + name.height / 2;
     pen.strokeText(name.text, name.left, y);
-    pen.fillStyle = view.theme.ink;
+    // Where some points are emphasised, the names of clusters step back with the others.
+    pen.fillStyle = name.cluster && view.look.partial ? view.theme.soft : view.theme.ink;
     pen.fillText(name.text, name.left, y);
   }
 
@@ -79,10 +82,10 @@ function createOverlay(view) {
     const { camera } = view;
     if (view.feature === null) return;
     const [x, y] = at(view.feature);
-    if (x < 0 || y < 0 || x > camera.width || y > camera.height) return;
+    if (x < 0 || y < 0 || x > camera.width - TOOLS_WIDE || y > camera.height) return;
     for (const i of view.near().features) {
       const [tx, ty] = at(i);
-      const reach = exitOf(x, y, tx, ty, camera.width, camera.height, 14);
+      const reach = exitOf(x, y, tx, ty, camera.width, camera.height, 14, TOOLS_WIDE);
       if (reach >= 1) continue;
       const [ex, ey] = [x + (tx - x) * reach, y + (ty - y) * reach];
       arrow(ex, ey, Math.atan2(ty - y, tx - x));
@@ -109,7 +112,7 @@ function createOverlay(view) {
     pen.font = font;
     const short = shorten(text, 26);
     const width = pen.measureText(short).width;
-    const left = Math.max(10, Math.min(view.camera.width - width - 10, x < view.camera.width / 2 ? x + 12 : x - width - 12));
+    const left = Math.max(10, Math.min(view.camera.width - TOOLS_WIDE - width, x < view.camera.width / 2 ? x + 12 : x - width - 12));
     const box = { text: short, font, left, top: Math.max(8, Math.min(view.camera.height - 22, y - 7)), width, height: 14 };
     if (taken.some((other) => overlap(box, other))) return;
     taken.push(box);
@@ -156,7 +159,7 @@ function createOverlay(view) {
 }
 
 // How far along the way from inside to a target the border is met; 1 or more where the target is inside.
-function exitOf(x, y, tx, ty, width, height, margin) {
+function exitOf(x, y, tx, ty, width, height, margin, right) {
   const along = (from, to, low, high) => (to > high ? (high - from) / (to - from) : to < low ? (low - from) / (to - from) : 1);
-  return Math.max(0, Math.min(along(x, tx, margin, width - margin), along(y, ty, margin, height - margin)));
+  return Math.max(0, Math.min(along(x, tx, margin, width - right), along(y, ty, margin, height - margin)));
 }

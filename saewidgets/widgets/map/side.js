@@ -58,8 +58,8 @@ function featureRow(view, feature, value, detail, extra = {}) {
 
 const detailLine = (text) => (text ? make("span", { class: "saew-detail", dir: "auto" }, text) : null);
 
-function meter(width) {
-  const bar = make("span", { class: "saew-bar" }, make("span"));
+function meter(width, kind = "saew-bar") {
+  const bar = make("span", { class: kind }, make("span"));
   bar.firstChild.style.inlineSize = `${Math.max(1, Math.min(100, 100 * width))}%`;
   return bar;
 }
@@ -74,7 +74,7 @@ function featureRows(view, features, empty, detail = null) {
 
 function litDetail(view, feature) {
   const { lit } = view.space;
-  return [brief(lit.activation[feature]), meter(lit.activation[feature] / lit.top)];
+  return [brief(lit.activation[feature]), meter(lit.activation[feature] / lit.top, "saew-bar saew-warm")];
 }
 
 function clusterRows(view) {
@@ -90,6 +90,7 @@ function clusterRows(view) {
 function nearRows(view) {
   const near = view.near();
   if (!near.known) return [make("li", { class: "saew-none" }, "Asking for neighbours…")];
+  if (near.failed) return [make("li", { class: "saew-group saew-bad" }, icon("warn"), near.failed)];
   if (!near.features.length) return [make("li", { class: "saew-none" }, "This feature has no neighbours by this distance.")];
   const widest = Math.max(1, near.distances[near.distances.length - 1]);
   const rows = near.features.map((feature, i) => featureRow(view, feature, near.distances[i].toFixed(3),

@@ -94,6 +94,12 @@ function wireMap(view) {
       if (view.feature !== null) view.announce(describe(view));
       view.draw();
     },
+    failed({ asked: [feature, distance], message }) {
+      if (!view.space) return;
+      view.neighborhood.fail(feature, distance, message);
+      view.side.draw();
+      view.announce(message);
+    },
     lit: takeLit,
     found(blob) {
       const { meta, features } = unpack(blob);
@@ -106,6 +112,7 @@ function wireMap(view) {
   watch(model, "msg:custom", (message, buffers) => {
     if (message.to && message.to !== view.id) return;
     if (message.type === "failed") {
+      if (message.asked) return takes.failed(message);
       view.root.removeAttribute("data-busy");
       return view.complain(message.message);
     }
