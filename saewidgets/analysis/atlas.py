@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from saewidgets.analysis.space import Distances
+from saewidgets.analysis.space import Distances, unembedding
 from saewidgets.geometry import files
 from saewidgets.geometry.clusters import clusters, names
 from saewidgets.geometry.faithfulness import faithfulness
@@ -26,7 +26,6 @@ from saewidgets.geometry.layout import layout, principal
 from saewidgets.geometry.neighbors import nearest
 from saewidgets.geometry.similarity import Cosine
 from saewidgets.geometry.steps import Step, silent
-from saewidgets.lm.unembed import unembedding
 from saewidgets.lm.worker import go_on
 from saewidgets.records import FeatureSpace, NeighborTable, Provenance
 
@@ -75,7 +74,7 @@ def atlas(
         cluster=cluster,
         cluster_names=("",) * (int(cluster.max(initial=-1)) + 1),
         tables={"decoder": table},
-        parameters=parameters(n_neighbors, min_dist, seed) | {"faithfulness_k": k},
+        parameters=parameters(n_neighbors, min_dist, seed) | {"faithfulness_k": k, "umap-learn": _umap()},
         **trust._asdict(),
     )
 
@@ -106,9 +105,12 @@ def parameters(n_neighbors: int, min_dist: float, seed: int) -> dict[str, Any]:
         "seed": seed,
         "start": "principal components",
         "clusters": f"HDBSCAN on a {CLUSTER_DIMENSIONS}-D UMAP, min_dist={CLUSTER_MIN_DIST}",
-        "umap-learn": importlib.metadata.version("umap-learn"),
         "version": VERSION,
     }
+
+
+def _umap() -> str:
+    return importlib.metadata.version("umap-learn")  # told, but not part of the name: a shipped map suits every version
 
 
 def kept_atlas(distances: Distances, sae_hash: str, folders: Sequence[Path], step: Step, **given: Any) -> FeatureSpace:
@@ -173,11 +175,9 @@ def promoted(space: FeatureSpace, distances: Distances) -> tuple[str, ...]:
     cluster = torch.from_numpy(space.cluster.astype(np.int64))
     mean = torch.zeros(count + 1, measure.vectors.shape[1], device=measure.vectors.device)
     mean.index_add_(0, cluster.where(cluster >= 0, count).to(mean.device), measure.units())
-    W_U, found = unembedding(distances.model), []
-    usual = W_U.mean(1)
-    for part in mean[:count].split(64):
-        # Centred over the vocabulary's mean: a token likely everywhere names nothing.
-        found += (part @ (W_U - usual[:, None])).topk(8, dim=1).indices.tolist()
+    W_U, ids = unembedding(distances.model)
+    best = [(part @ W_U).topk(8, dim=1).indices for part in mean[:count].split(64)]
+    found = [ids[row].tolist() for part in best for row in part]
     tokens = {token for row in found for token in row}
     words = {token: distances.model.tokenizer.decode([token]).strip() for token in tokens}
     return tuple(_first_words([words[token] for token in row]) for row in found)

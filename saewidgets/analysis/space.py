@@ -12,13 +12,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from saewidgets.analysis.logits import Unembedding
 from saewidgets.geometry.agreement import overlap
 from saewidgets.geometry.logit import logit_effects, logit_medians
 from saewidgets.geometry.neighbors import best, nearest, others, ranks
 from saewidgets.geometry.similarity import Cosine, Phi, Similarity, checked
 from saewidgets.geometry.steps import Step, silent
 from saewidgets.lm.model import LanguageModel
-from saewidgets.lm.unembed import unembedding
 from saewidgets.records import DISTANCES, Neighbors
 from saewidgets.sae.autoencoder import SparseAutoencoder
 
@@ -113,9 +113,21 @@ class Distances:
         if not self._writes_residual:
             place = self.sae.hook_name_out or self.hook_name
             raise ValueError(f"logit effects need an SAE that writes into the residual stream, not at {place}")
-        W_U = unembedding(self.model)
+        W_U = unembedding(self.model)[0]
         medians = self._kept(lambda: logit_medians(self.sae.W_dec, W_U, step).numpy())
         return logit_effects(self.sae.W_dec, W_U, torch.from_numpy(medians))
+
+
+@torch.inference_mode()
+def unembedding(model: LanguageModel) -> tuple[Tensor, Tensor]:
+    """From the residual stream to the logits of the tokens that text is made of: float32 ``[d_model, n]``, their ids.
+
+    The diagonal approximation of the final norm: its weight is kept (and its taking out of the mean, where it does),
+    its division by the token's own scale left out.
+    """
+    out = Unembedding(model)
+    W_U = out.matrix.float().T * out.scale[:, None]
+    return (W_U - W_U.mean(0) if out.centres else W_U), out.ids
 
 
 @torch.inference_mode()

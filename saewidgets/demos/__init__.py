@@ -30,4 +30,6 @@ def demo(device: str = "cpu") -> Session:
     from saewidgets.session import Session
 
     sae = files.load(DATA / "sae")
-    return Session(demo_model(device), sae, maxima=np.load(DATA / "maxima.npy", allow_pickle=False))
+    session = Session(demo_model(device), sae, maxima=np.load(DATA / "maxima.npy", allow_pickle=False))
+    session.map_folders = (DATA / "map",)
+    return session

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from . import brute
 import numpy as np
 import pytest
 import torch
@@ -10,6 +9,8 @@ import torch
 from saewidgets.geometry import logit
 from saewidgets.geometry.logit import logit_effects, logit_medians
 from saewidgets.geometry.similarity import Cosine
+
+from . import brute
 
 
 @pytest.mark.parametrize("vocab", [50, 51])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from . import brute
 import numpy as np
 import pytest
 import scipy.sparse
@@ -13,6 +12,8 @@ from hypothesis import strategies as st
 from saewidgets.geometry import neighbors as module
 from saewidgets.geometry.neighbors import best, nearest, others, ranks
 from saewidgets.geometry.similarity import ABSENT, Cosine, Phi, Similarity
+
+from . import brute
 
 
 def vectors(n: int = 60, d: int = 7, seed: int = 0) -> torch.Tensor:

@@ -1,0 +1,123 @@
+"""Which tokens a feature promotes and suppresses, read off the weights."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from saewidgets.lm.model import LanguageModel
+from saewidgets.lm.worker import go_on
+from saewidgets.sae.autoencoder import SparseAutoencoder
+
+CHUNK = 1 << 23  # logits held at once (32 MB)
+K = 10
+FINAL_NORMS = (
+    "model.norm",
+    "transformer.ln_f",
+    "gpt_neox.final_layer_norm",
+    "model.language_model.norm",
+    "model.decoder.final_layer_norm",
+)
+
+
+class LogitWeights(NamedTuple):
+    """The tokens whose logits a unit of each feature's decoder direction moves most."""
+
+    up: np.ndarray
+    """int32 ``[n, k]``, tokens promoted, the most promoted first."""
+    up_weight: np.ndarray
+    """float32 ``[n, k]``."""
+    down: np.ndarray
+    """int32 ``[n, k]``, tokens suppressed, the most suppressed first."""
+    down_weight: np.ndarray
+    """float32 ``[n, k]``, the lowest first."""
+
+
+class Unembedding:
+    """From a direction in the residual stream to the vocabulary, the final norm approximated by its diagonal.
+
+    Source: the logit weights of Bricken et al. 2023, *Towards Monosemanticity*, feature visualizer: direction → scale
+    of the final norm (its mean subtracted first where the norm does so) → unembed, shifted so that the median over the
+    tokens that count is 0.
+
+    Args:
+        model: the model.
+        counted: bool ``[vocab]``, which tokens count; by default all but special tokens and unused rows.
+    """
+
+    def __init__(self, model: LanguageModel, counted: np.ndarray | None = None) -> None:
+        weight = model.module.get_output_embeddings().weight.detach()
+        norm = final_norm(model)
+        self.scale, self.centres = _diagonal(norm, weight)
+        usable = torch.from_numpy(usual_tokens(model) if counted is None else counted & usual_tokens(model))
+        self.ids = usable.nonzero().flatten().to(weight.device)
+        self.matrix = weight if len(self.ids) == len(weight) else weight[self.ids]
+
+    @torch.inference_mode()
+    def weights(self, directions: Tensor) -> Tensor:
+        """Median-centred logit weights of ``directions`` ``[n, d_model]``: float32 ``[n, len(ids)]``."""
+        directions = directions.detach().to(self.scale)
+        if self.centres:
+            directions = directions - directions.mean(-1, keepdim=True)
+        logits = (directions * self.scale).to(self.matrix.dtype) @ self.matrix.T
+        logits = logits.float()
+        return logits - logits.median(dim=-1, keepdim=True).values
+
+    @torch.inference_mode()
+    def top(self, directions: Tensor, k: int = K, stop: threading.Event | None = None) -> LogitWeights:
+        """The ``k`` tokens each of ``directions`` ``[n, d_model]`` promotes and suppresses most."""
+        parts = []
+        for chunk in directions.split(max(1, CHUNK // len(self.ids))):
+            go_on(stop)
+            weights = self.weights(chunk)
+            up, down = weights.topk(min(k, len(self.ids))), (-weights).topk(min(k, len(self.ids)))
+            ids = [self.ids[part.indices].to(torch.int32).cpu().numpy() for part in (up, down)]
+            parts.append((ids[0], up.values.cpu().numpy(), ids[1], -down.values.cpu().numpy()))
+        return LogitWeights(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def has_logit_weights(model: LanguageModel, sae: SparseAutoencoder) -> bool:
+    """Whether the SAE's decoder writes into the residual stream, so that its directions have logit weights."""
+    return sae.d_out == model.d_model and model.module.get_output_embeddings() is not None
+
+
+def usual_tokens(model: LanguageModel) -> np.ndarray:
+    """Tokens that text is made of, bool ``[vocab]``: no special tokens, no rows without a token."""
+    vocab = int(model.module.get_output_embeddings().weight.shape[0])
+    usual = np.zeros(vocab, bool)
+    usual[: min(len(model.tokenizer), vocab)] = True
+    special: Sequence[int] = [i for i in model.tokenizer.all_special_ids if i < vocab]
+    usual[list(special)] = False
+    return usual
+
+
+def final_norm(model: LanguageModel) -> torch.nn.Module:
+    """The norm before the unembedding.
+
+    Raises:
+        ValueError: when this architecture's is not known.
+    """
+    for path in FINAL_NORMS:
+        try:
+            return model.module.get_submodule(path)
+        except AttributeError:
+            continue
+    raise ValueError(f"cannot find the final norm in a {type(model.module).__name__}: no logit weights")
+
+
+@torch.inference_mode()
+def _diagonal(norm: Any, weight: Tensor) -> tuple[Tensor, bool]:
+    """The norm's scale, and whether it subtracts the mean, found by asking it: architectures spell both differently."""
+    d = weight.shape[1]
+    probe = torch.ones(1, d, dtype=torch.float32, device=weight.device)
+    probe[:, ::2] = -1.0  # mean 0 (but for odd d), mean square 1
+    kept = next(norm.parameters()).dtype
+    with_probe, without = (norm((sign * probe).to(kept)).float() for sign in (1, -1))
+    shifted = norm((probe + 3.0).to(kept)).float()
+    scale = ((with_probe - without) / (2 * probe))[0]
+    return scale, bool(torch.allclose(shifted, with_probe, atol=0.05 * float(scale.abs().max())))
