@@ -15,7 +15,8 @@ from torch import Tensor
 from saewidgets.analysis.logits import Unembedding
 from saewidgets.geometry.agreement import overlap
 from saewidgets.geometry.logit import logit_effects, logit_medians
-from saewidgets.geometry.neighbors import best, nearest, others, ranks
+from saewidgets.geometry.neighbors import nearest, others, ranks
+from saewidgets.geometry.select import best
 from saewidgets.geometry.similarity import Cosine, Phi, Similarity, checked
 from saewidgets.geometry.steps import Step, silent
 from saewidgets.lm.model import LanguageModel

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saewidgets.geometry.similarity import ABSENT, Similarity, checked
+from saewidgets.geometry.select import best
+from saewidgets.geometry.similarity import ABSENT, Cosine, Similarity, checked
 from saewidgets.geometry.steps import Step, silent
+from saewidgets.geometry.symmetric import nearest_of_all
 from saewidgets.records import NeighborTable
 
 CHUNK = 1 << 24  # similarities held at once (64 MB), however many features there are
@@ -43,19 +45,25 @@ def nearest(
     """
     if not 1 <= k < similarity.n:
         raise ValueError(f"k must be from 1 to {similarity.n - 1} (there are {similarity.n} features), got {k}")
+    if features is None and isinstance(similarity, Cosine) and similarity.vectors.device.type == "cpu":
+        values, found = nearest_of_all(similarity.units().numpy(), similarity.present.numpy(), k, step)
+        step("neighbours", 1.0)
+        return _table(values, found, similarity.present.numpy())
     at = torch.arange(similarity.n) if features is None else checked(similarity, features)
-    indices = np.full((len(at), k), -1, np.int32)
-    distances = np.full((len(at), k), np.nan, np.float32)
+    parts = []
     rows = max(1, CHUNK // similarity.n)
     for start in range(0, len(at), rows):
         step("neighbours", start / len(at))
-        part = at[start : start + rows]
-        values, found = best(others(similarity, part), k)
-        kept = torch.isfinite(values) & similarity.present[part, None]
-        indices[start : start + rows] = torch.where(kept, found, -1).numpy()
-        distances[start : start + rows] = torch.where(kept, 1 - values, torch.nan).numpy()
+        parts.append(best(others(similarity, at[start : start + rows]), k))
     step("neighbours", 1.0)
-    return NeighborTable(indices, distances)
+    values, found = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
+    return _table(values, found, similarity.present[at].numpy())
+
+
+def _table(values: np.ndarray, found: np.ndarray, present: np.ndarray) -> NeighborTable:
+    kept = np.isfinite(values) & present[:, None]
+    indices = np.where(kept, found, -1).astype(np.int32)
+    return NeighborTable(indices, np.where(kept, 1 - values, np.nan).astype(np.float32))
 
 
 def others(similarity: Similarity, features: Tensor) -> Tensor:
@@ -64,19 +72,6 @@ def others(similarity: Similarity, features: Tensor) -> Tensor:
     at = features.to(found.device)
     found[torch.arange(len(at), device=found.device), at] = ABSENT
     return found
-
-
-def best(found: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The ``k`` largest of each row and where they are, on the CPU; ties in order of place."""
-    more = min(k + 1, found.shape[1])
-    values, at = found.topk(more, dim=1)
-    # torch.topk leaves the order of equal values open; only rows that have any pay for a full sort.
-    tied = (values[:, 1:] == values[:, :-1]).any(1)
-    values, at = values[:, :k].clone(), at[:, :k].clone()
-    if tied.any():
-        full, order = found[tied].sort(dim=1, descending=True, stable=True)
-        values[tied], at[tied] = full[:, :k], order[:, :k]
-    return values.cpu(), at.cpu()
 
 
 def ranks(row: Tensor, at: Tensor) -> np.ndarray:

@@ -65,8 +65,8 @@ class Cosine:
     def of(self, features: Tensor) -> Tensor:
         features = features.to(self.vectors.device)
         rows = self.vectors[features] / self._norms[features, None]
-        found = rows @ self.vectors.T if len(rows) > 1 else (self.vectors @ rows[0])[None]
-        found = (found / self._norms).clamp_(-1, 1)
+        found = _products(rows, self.vectors) if len(rows) > 1 else (self.vectors @ rows[0])[None]
+        found = found.div_(self._norms).clamp_(-1, 1)
         return found.masked_fill_(self._absent, ABSENT)
 
     def pairs(self, features: Tensor, near: Tensor) -> Tensor:
@@ -114,6 +114,13 @@ class Phi:
     def pairs(self, features: Tensor, near: Tensor) -> Tensor:
         parts = zip(features.split(64), near.cpu().split(64), strict=True)
         return torch.cat([self.of(some).gather(1, theirs) for some, theirs in parts])
+
+
+def _products(rows: Tensor, vectors: Tensor) -> Tensor:
+    """``rows @ vectors.T``; on AMD processors numpy's BLAS is up to twice as fast as torch's."""
+    if rows.device.type != "cpu":
+        return rows @ vectors.T
+    return torch.from_numpy(rows.numpy() @ vectors.numpy().T)
 
 
 def checked(similarity: Similarity, features: Sequence[int] | np.ndarray | Tensor) -> Tensor:

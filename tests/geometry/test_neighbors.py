@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saewidgets.geometry import neighbors as module
-from saewidgets.geometry.neighbors import best, nearest, others, ranks
+from saewidgets.geometry import symmetric
+from saewidgets.geometry.neighbors import nearest, others, ranks
+from saewidgets.geometry.select import best
 from saewidgets.geometry.similarity import ABSENT, Cosine, Phi, Similarity
 
 from . import brute
@@ -53,11 +55,15 @@ def test_similarity_of_every_pair(measure: Similarity, expected: np.ndarray) -> 
 
 @pytest.mark.parametrize(("measure", "expected"), both(), ids=["cosine", "phi"])
 @pytest.mark.parametrize("chunk", [1, 200, 1 << 24])
+@pytest.mark.parametrize("tiles", [(1, 7), (16, 8), (16, 32), (1024, 2048)])
 def test_neighbours_are_the_nearest(
-    measure: Similarity, expected: np.ndarray, chunk: int, monkeypatch: pytest.MonkeyPatch
+    measure: Similarity, expected: np.ndarray, chunk: int, tiles: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "CHUNK", chunk)
+    monkeypatch.setattr(symmetric, "STRIP", tiles[0])
+    monkeypatch.setattr(symmetric, "TILE", tiles[1])
     table = nearest(measure, 6)
+    np.testing.assert_allclose(nearest(measure, 6, range(measure.n)).distances, table.distances, atol=4e-6)
     for feature in range(measure.n):
         if not measure.present[feature]:
             assert (table.indices[feature] == -1).all()
@@ -86,6 +92,12 @@ def test_ties_go_to_the_lower_number(rows: list[list[int]], k: int) -> None:
     table = nearest(measure, k)
     exact = measure.of(torch.arange(measure.n)).double().numpy()
     exact[:, ~measure.present.numpy()] = np.nan
+    for dense in (0, 16, 10**9):  # everything looked at, some, only what is better
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(symmetric, "DENSE", dense)
+            patch.setattr(symmetric, "STRIP", 3)
+            patch.setattr(symmetric, "TILE", 4)
+            np.testing.assert_array_equal(nearest(measure, k).indices, table.indices)
     for feature in range(measure.n):
         wanted = brute.order(exact, feature)[:k] if measure.present[feature] else []
         assert table.indices[feature].tolist() == wanted + [-1] * (k - len(wanted))
@@ -98,6 +110,18 @@ def test_ties_go_to_the_lower_number(rows: list[list[int]], k: int) -> None:
 def test_best_of_equal_values_beyond_k() -> None:
     values, at = best(torch.tensor([[1.0, 3.0, 3.0, 3.0, 2.0]]), 2)
     assert (values.tolist(), at.tolist()) == ([[3.0, 3.0]], [[1, 2]])
+
+
+def test_wide_rows_are_sorted_alike() -> None:
+    found = torch.randn(20, 3000, generator=torch.Generator().manual_seed(0))
+    found[:, ::3] = found[:, 1::3]  # ties everywhere
+    values, order = found.sort(dim=1, descending=True, stable=True)
+    for k in (1, 5, 40):
+        best_values, at = best(found, k)
+        assert torch.equal(best_values, values[:, :k])
+        assert torch.equal(at, order[:, :k])
+    plain = torch.randn(20, 3001, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(best(plain, 5)[1], plain.topk(5, dim=1).indices)
 
 
 def test_some_features_only_and_in_their_order() -> None:
@@ -115,7 +139,7 @@ def test_half_precision_and_strided_vectors() -> None:
 
 
 def test_steps_are_told_and_stop_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CHUNK", 60)
+    monkeypatch.setattr(symmetric, "STRIP", 8)
     told: list[float] = []
     nearest(Cosine(vectors()), 3, step=lambda stage, share: told.append(share))
     assert told == sorted(told)
