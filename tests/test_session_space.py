@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import saewidgets as sw
-from saewidgets.analysis import atlas
+from saewidgets.analysis import atlas, space
 from saewidgets.analysis.logits import final_norm, usual_tokens
 from saewidgets.analysis.space import unembedding
 from saewidgets.lm.model import LanguageModel
@@ -67,14 +67,13 @@ def test_neighbours_by_every_distance(s: Session) -> None:
     np.testing.assert_allclose(found.similarity, cosine[order[:5]], atol=1e-6)
     np.testing.assert_allclose(found.distance, 1 - cosine[order[:5]], atol=1e-6)
     assert found.rank_decoder.tolist() == [1, 2, 3, 4, 5]
-    assert found.rank_encoder.notna().all()
-    assert found.rank_logit.isna().all() and found.rank_coactivation.isna().all()
+    assert found.rank_encoder.notna().all() and found.rank_logit.notna().all()
+    assert found.rank_coactivation.isna().all()
     assert found.columns.tolist() == [
         "feature", "distance", "similarity", "label", "density",
         "rank_decoder", "rank_encoder", "rank_logit", "rank_coactivation",
     ]  # fmt: skip
     s.index = index_of(s)
-    s.neighbors(3, distance="logit")
     found = s.neighbors(3, k=63)
     for name in ("encoder", "logit"):
         by_other = s.neighbors(3, k=63, distance=name)
@@ -82,6 +81,14 @@ def test_neighbours_by_every_distance(s: Session) -> None:
         assert ranks[by_other.feature].tolist() == list(range(1, 64))
     assert found.label.tolist() == [s.index.labels[i] for i in found.feature]
     np.testing.assert_allclose(found.density, s.index.density[found.feature], rtol=1e-6)
+
+
+def test_logit_ranks_of_a_large_sae_wait_until_asked_for(s: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(space, "LIGHT_WORK", 1000)
+    assert s.neighbors(3).rank_logit.isna().all()
+    s.neighbors(3, distance="logit")
+    assert s.neighbors(3).rank_logit.notna().all()
+    assert s.nearest_features(3).frame.equals(s.neighbors(3))
 
 
 def test_logit_distance_is_that_of_the_median_centred_logits(s: Session, tiny_llama: LanguageModel) -> None:
@@ -261,8 +268,8 @@ def test_a_kept_map_is_read_without_umap(s: Session, tmp_path: Path) -> None:
 
     table = s.neighbors(3, k=5)
     assert len(table) == 5
-    space = FeatureSpace(np.zeros((4, 2), np.float32), np.full(4, -1, np.int32))
-    path = files.save(space, tmp_path / "map.npz")
+    made = FeatureSpace(np.zeros((4, 2), np.float32), np.full(4, -1, np.int32))
+    path = files.save(made, tmp_path / "map.npz")
     code = (
         "import sys; from pathlib import Path; import saewidgets.analysis.atlas; "
         "from saewidgets.geometry import files; files.load(Path(sys.argv[1])); "

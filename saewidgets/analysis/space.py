@@ -27,6 +27,7 @@ Medians = Callable[[Callable[[], np.ndarray]], np.ndarray]
 """Gives the medians of the logit effects, from a file or by calling what measures them."""
 
 
+LIGHT_WORK = 1e12  # multiplications; 16k features of the demo model are half of it
 LARGE, SAMPLE = 20_000, 2_000  # above that many features a comparison is made on a sample
 
 
@@ -73,6 +74,13 @@ class Distances:
         return [name for name in DISTANCES if name in ready]
 
     @property
+    def affordable(self) -> list[str]:
+        """Those, and logit effects where measuring them takes a laptop less than a minute; see `LIGHT_WORK`."""
+        vocab = int(self.model.config.vocab_size)
+        light = self._writes_residual and self.sae.d_sae * self.sae.d_out * vocab <= LIGHT_WORK
+        return [name for name in DISTANCES if name in self.cheap or (name == "logit" and light)]
+
+    @property
     def possible(self) -> list[str]:
         """The measures this SAE can have, some after long work."""
         able = {"decoder", "encoder"} | ({"logit"} if self._writes_residual else set())
@@ -91,6 +99,8 @@ class Distances:
         """
         if distance not in DISTANCES:
             raise ValueError(f"there is no distance {distance!r}: choose from {', '.join(DISTANCES)}")
+        if distance in self._built:  # asked without the lock: a slow measure must not keep the others waiting
+            return self._built[distance]
         with self._building:
             if distance not in self._built:
                 self._built[distance] = self._build(distance, step)
@@ -133,9 +143,14 @@ def unembedding(model: LanguageModel) -> tuple[Tensor, Tensor]:
 
 @torch.inference_mode()
 def neighbors(
-    distances: Distances, feature: int, k: int = 10, distance: str = "decoder", step: Step = silent
+    distances: Distances,
+    feature: int,
+    k: int = 10,
+    distance: str = "decoder",
+    ranked: Sequence[str] | None = None,
+    step: Step = silent,
 ) -> Neighbors:
-    """The ``k`` nearest features of one, with their rank by every other distance at hand.
+    """The ``k`` nearest features of one, with their ranks by the distances ``ranked`` (by default those at hand).
 
     Raises:
         ValueError: when the feature, ``k`` or the distance is impossible, or the feature has no direction (or never
@@ -157,20 +172,18 @@ def neighbors(
         distances=(1 - values).numpy(),
         labels=known(distances.index, "labels", found),
         density=known(distances.index, "density", found),
-        ranks=_ranks(distances, at, found, {distance: row[0]}),
+        ranks=_ranks({name: distances.by(name, step) for name in ranked or distances.cheap}, at, found),
     )
 
 
-def _ranks(distances: Distances, at: Tensor, found: Tensor, rows: dict[str, Tensor]) -> dict[str, np.ndarray]:
-    """Place of the features ``found`` by every distance; NaN by one not at hand, or that does not know the feature."""
-    ready, ranked = distances.cheap, {}
-    for name in DISTANCES:
-        ranked[name] = np.full(len(found), np.nan, np.float32)
-        measure = distances.by(name) if name in ready else None
-        if measure is not None and measure.present[at[0]]:
-            row = rows[name] if name in rows else others(measure, at)[0]
-            ranked[name] = np.where(measure.present[found].numpy(), ranks(row, found), np.float32(np.nan))
-    return ranked
+def _ranks(measures: dict[str, Similarity], at: Tensor, found: Tensor) -> dict[str, np.ndarray]:
+    """Places of the features ``found`` by every distance; NaN by one not given, or that does not know the feature."""
+    places = {name: np.full(len(found), np.nan, np.float32) for name in DISTANCES}
+    for name, measure in measures.items():
+        if measure.present[at[0]]:
+            row = others(measure, at)[0]
+            places[name] = np.where(measure.present[found].numpy(), ranks(row, found), np.float32(np.nan))
+    return places
 
 
 def known(index: Any, what: str, features: Tensor) -> Any:

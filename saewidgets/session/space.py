@@ -39,8 +39,9 @@ class Space(Reading):
 
         Returns:
             feature, distance (1 − similarity), similarity, label, density, and the rank by every distance:
-            rank_decoder, rank_encoder, rank_logit, rank_coactivation. The last is NaN without an index; rank_logit is
-            NaN until logit effects were asked for once, as that measures every token for every feature.
+            rank_decoder, rank_encoder, rank_logit, rank_coactivation. The last is NaN without an index. Logit effects
+            measure every token for every feature once, and are kept in the cache folder; where that takes more than a
+            minute or so, rank_logit is NaN until a logit distance was asked for.
 
         Raises:
             ValueError: when the feature, ``k`` or the distance is impossible, or the feature has no direction.
@@ -49,15 +50,17 @@ class Space(Reading):
             >>> s.neighbors(8192, k=3).columns[0]
             'feature'
         """
-        return self.nearest_features(feature, k, distance).frame
-
-    def nearest_features(self, feature: int, k: int = 10, distance: str = "decoder") -> Neighbors:
-        """What `neighbors` shows, as a record."""
         from saewidgets.analysis.atlas import progress
         from saewidgets.analysis.space import neighbors
 
         with progress() as step:
-            return neighbors(self._distances, feature, k, distance, step)
+            return neighbors(self._distances, feature, k, distance, self._distances.affordable, step).frame
+
+    def nearest_features(self, feature: int, k: int = 10, distance: str = "decoder") -> Neighbors:
+        """What `neighbors` shows, as a record; ranks only by the distances that need no work first."""
+        from saewidgets.analysis.space import neighbors
+
+        return neighbors(self._distances, feature, k, distance)
 
     def compare_distances(self, k: int = 10, distances: Sequence[str] | None = None) -> pd.DataFrame:
         """Where distances disagree most: the share of a feature's ``k`` nearest each two of them have in common.
