@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 SETS, MEMBERS, TOKENS = 30, 5, 8
 RARE = 1e-5  # features that fire on a smaller share of tokens say nothing reliable
@@ -48,14 +47,12 @@ def sets(session: Any, distance: str, seed: int) -> list[dict[str, Any]]:
     return [found[place] for place in random.permutation(len(found))]
 
 
-@torch.inference_mode()
 def promoted(session: Any, features: list[int]) -> list[list[str]]:
     """The tokens each feature makes likelier, most first."""
-    from saewidgets.analysis.space import unembedding
+    from saewidgets.analysis.logits import Unembedding
 
-    W_U, ids = unembedding(session.model)
-    best = (session.sae.W_dec[features].float() @ W_U).topk(TOKENS, dim=1).indices
-    return [[session.model.tokenizer.decode([token]) for token in ids[row].tolist()] for row in best]
+    best = Unembedding(session.model).top(session.sae.W_dec[features].float(), TOKENS).up
+    return [[session.model.tokenizer.decode([token]) for token in row] for row in best.tolist()]
 
 
 def write(session: Any, folder: Path, distance: str, seed: int) -> None:

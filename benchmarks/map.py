@@ -5,9 +5,9 @@ rows by cosine, against ``IndexFlatIP``; the two are compared afterwards and mus
 (imports, compilation, neighbours and layout), against ``UMAP(metric="cosine", n_neighbors=15, min_dist=0.05,
 random_state=0)`` fitted as its documentation has it; trustworthiness and recall at 15 of both by one piece of code.
 
-Run with ``python benchmarks/map.py [--peer PYTHON] [--vectors W_dec.npy] [--sizes 16384 65536] [--rounds 3]``. ``--peer``
-(or ``FAISS_PYTHON``) is a Python that has faiss-cpu, by default this one. ``--parts`` picks ``neighbours``, ``layout``
-or ``one``.
+Run with ``python benchmarks/map.py [--peer PYTHON] [--vectors W_dec.npy] [--sizes 16384 65536] [--rounds 3]``. The
+peer (or ``FAISS_PYTHON``) is a Python that has faiss-cpu, by default this one. ``--parts`` picks ``neighbours``,
+``layout`` or ``one``.
 """
 
 from __future__ import annotations

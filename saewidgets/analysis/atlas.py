@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from saewidgets.analysis.space import Distances, unembedding
+from saewidgets.analysis.logits import Unembedding
+from saewidgets.analysis.space import Distances
 from saewidgets.geometry import files
 from saewidgets.geometry.clusters import clusters, names
 from saewidgets.geometry.faithfulness import faithfulness
@@ -72,7 +73,7 @@ def atlas(
     return FeatureSpace(
         xy=xy,
         cluster=cluster,
-        cluster_names=("",) * (int(cluster.max(initial=-1)) + 1),
+        cluster_names=promoted(cluster, distances),
         tables={"decoder": table},
         parameters=parameters(n_neighbors, min_dist, seed) | {"faithfulness_k": k, "umap-learn": _umap()},
         **trust._asdict(),
@@ -160,27 +161,28 @@ def dressed(space: FeatureSpace, distances: Distances, provenance: Provenance) -
             "density": np.asarray(index.density, np.float32),
             "label_scores": np.asarray(index.label_scores, np.float32),
         }
-    called = names(space.cluster, found["labels"]) if index is not None else space.cluster_names
-    if not any(called) and "logit" in distances.possible:
-        called = promoted(space, distances)
+    called = space.cluster_names
+    if index is not None:
+        by_label = names(space.cluster, found["labels"])
+        called = tuple(said or token for said, token in zip(by_label, called, strict=True))
     return dataclasses.replace(space, cluster_names=called, provenance=provenance, **found)
 
 
 @torch.inference_mode()
-def promoted(space: FeatureSpace, distances: Distances) -> tuple[str, ...]:
-    """A name a cluster without labels: the tokens its members' mean decoder direction makes likelier."""
-    measure = distances.by("decoder")
+def promoted(cluster: np.ndarray, distances: Distances) -> tuple[str, ...]:
+    """A name a cluster that needs no labels: the tokens its members' mean decoder direction makes likelier.
+
+    "" for all where the SAE does not write into the residual stream.
+    """
+    measure, count = distances.by("decoder"), int(cluster.max(initial=-1)) + 1
     assert isinstance(measure, Cosine)
-    count = len(space.cluster_names)
-    cluster = torch.from_numpy(space.cluster.astype(np.int64))
-    mean = torch.zeros(count + 1, measure.vectors.shape[1], device=measure.vectors.device)
-    mean.index_add_(0, cluster.where(cluster >= 0, count).to(mean.device), measure.units())
-    W_U, ids = unembedding(distances.model)
-    best = [(part @ W_U).topk(8, dim=1).indices for part in mean[:count].split(64)]
-    found = [ids[row].tolist() for part in best for row in part]
-    tokens = {token for row in found for token in row}
-    words = {token: distances.model.tokenizer.decode([token]).strip() for token in tokens}
-    return tuple(_first_words([words[token] for token in row]) for row in found)
+    if not count or "logit" not in distances.possible:
+        return ("",) * count
+    place = torch.from_numpy(np.where(cluster < 0, count, cluster)).to(measure.vectors.device)
+    mean = measure.vectors.new_zeros(count + 1, measure.vectors.shape[1]).index_add_(0, place, measure.units())
+    found = Unembedding(distances.model).top(mean[:count], k=8).up
+    words = {token: distances.model.tokenizer.decode([token]).strip() for token in np.unique(found).tolist()}
+    return tuple(_first_words([words[token] for token in row]) for row in found.tolist())
 
 
 def _first_words(words: list[str]) -> str:
