@@ -61,7 +61,9 @@ def test_a_space_says_what_does_not_fit(space):
     with pytest.raises(ValueError, match="cluster 4 has no name: 1 were given"):
         FeatureSpace(np.zeros((3, 2)), np.array([0, 4, 0]), ("a",))
     with pytest.raises(ValueError, match="'decoder' must have 3 rows, got 1"):
-        FeatureSpace(np.zeros((3, 2)), np.full(3, -1), tables={"decoder": NeighborTable(np.zeros((1, 2)), np.ones((1, 2)))})
+        FeatureSpace(
+            np.zeros((3, 2)), np.full(3, -1), tables={"decoder": NeighborTable(np.zeros((1, 2)), np.ones((1, 2)))}
+        )
     with pytest.raises(ValueError, match="no neighbour table by distance 'encoder'"):
         space.neighbors(0, 5, "encoder")
     with pytest.raises(ValueError, match="keeps 25 neighbours a feature, 26"):
@@ -70,7 +72,7 @@ def test_a_space_says_what_does_not_fit(space):
 
 def test_the_frame_has_a_row_a_feature(space):
     frame = space.frame
-    assert list(frame) == "feature x y cluster cluster_name label label_score density trust recall".split()
+    assert ", ".join(frame) == "feature, x, y, cluster, cluster_name, label, label_score, density, trust, recall"
     assert len(frame) == 300
     for row in frame.head(40).itertuples():
         assert row.cluster_name == ("" if row.cluster < 0 else space.cluster_names[row.cluster])
@@ -117,7 +119,9 @@ def test_a_callable_is_asked_for_all_the_view_needs(space):
 
     def neighbors(feature: int, k: int, distance: str) -> pd.DataFrame:
         asked.append((feature, k, distance))
-        return pd.DataFrame({"feature": [4, 9], "distance": [0.2, 0.4], "rank_decoder": [1, 8], "rank_encoder": [np.nan, 3]})
+        return pd.DataFrame(
+            {"feature": [4, 9], "distance": [0.2, 0.4], "rank_decoder": [1, 8], "rank_encoder": [np.nan, 3]}
+        )
 
     widget = FeatureMap(space, neighbors=neighbors, distances=("decoder", "encoder"))
     widget.feature, widget.distance = 1, "encoder"

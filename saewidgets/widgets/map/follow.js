@@ -5,7 +5,7 @@ function followSize(view, signal) {
     fitCanvases(view);
     if (!view.space || view.camera.width < 2) return;
     const atHome = before.scale === view.camera.home.scale || before.width < 2;
-    view.camera.setHome(boundsOf(view.space));
+    view.camera.setHome(homeOf(view.space));
     view.camera.jump(atHome ? view.camera.home : before);
     view.paintNow();
   });

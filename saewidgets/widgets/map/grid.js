@@ -41,6 +41,12 @@ function createGrid(space) {
       each(left, bottom, right, top, (i) => x[i] >= left && x[i] <= right && y[i] >= bottom && y[i] <= top && found.push(i));
       return found.sort((a, b) => a - b);
     },
+    // At least as many as lie in the box, without looking at them.
+    atMost(left, bottom, right, top) {
+      let count = 0;
+      for (let r = row(bottom); r <= row(top); r++) count += start[r * side + column(right) + 1] - start[r * side + column(left)];
+      return count;
+    },
     inPolygon(points) {
       const xs = points.map((point) => point[0]);
       const ys = points.map((point) => point[1]);

@@ -212,7 +212,9 @@ class FeatureMap(Widget):
 
     def _lit_up(self, text: str, lit: wire.Lit | None) -> None:
         self._lit = lit
-        self.color_by = "activation" if lit is not None else ("cluster" if self.color_by == "activation" else self.color_by)
+        self.color_by = (
+            "activation" if lit is not None else ("cluster" if self.color_by == "activation" else self.color_by)
+        )
         self._send_blob("lit", None, wire.pack_lit(lit or wire.Lit("", np.zeros(0, np.int64), np.zeros(0, np.float32))))
 
     def _find(self, query: str, stop: threading.Event) -> bytes:

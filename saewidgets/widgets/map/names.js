@@ -61,8 +61,8 @@ function createNames(view) {
     const { camera, space, grid } = view;
     const [left, top] = camera.toWorld(0, 0);
     const [right, bottom] = camera.toWorld(camera.width, camera.height);
+    if (grid.atMost(left, bottom, right, top) > 6 * CLOSE) return [];
     const inView = grid.inBox(left, bottom, right, top);
-    if (inView.length > 6 * CLOSE) return [];
     const known = (i) => (space.meta.labels[i] ? 1 : 0) + (space.density?.[i] || 0);
     return inView.sort((a, b) => known(b) - known(a) || a - b).slice(0, 3 * CLOSE).map((i) => named(i, false));
   }

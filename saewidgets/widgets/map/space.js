@@ -34,6 +34,21 @@ function boundsOf(space, features = null) {
   return Number.isFinite(box.left) ? box : { left: -1, right: 1, bottom: -1, top: 1 };
 }
 
+// What the whole map is framed by: a handful of strays far out must not shrink the rest.
+function homeOf(space) {
+  if (space.size < 2000) return boundsOf(space);
+  const inner = (values) => {
+    const sorted = values.slice().sort();
+    const out = Math.floor(space.size * 0.002);
+    const [low, high] = [sorted[out], sorted[space.size - 1 - out]];
+    const rest = 0.04 * (high - low);
+    return [Math.max(sorted[0], low - rest), Math.min(sorted[space.size - 1], high + rest)];
+  };
+  const [left, right] = inner(space.x);
+  const [bottom, top] = inner(space.y);
+  return { left, right, bottom, top };
+}
+
 // Every cluster with its members and the member nearest to their mean, largest first.
 function clustersOf(space) {
   const clusters = space.meta.cluster_names.map((name, number) => ({ number, name: name || `Cluster ${number}`, members: [], x: 0, y: 0 }));

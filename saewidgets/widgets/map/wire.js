@@ -60,7 +60,7 @@ function wireMap(view) {
     view.neighborhood.forget();
     createPainter(view);
     fitCanvases(view);
-    camera.setHome(boundsOf(view.space));
+    camera.setHome(homeOf(view.space));
     camera.jump(camera.home);
     view.features = model.get("features");
     view.hits = null;

@@ -149,7 +149,7 @@ def as_lit(text: str, given: Any, n: int) -> Lit:
     features, values = np.asarray(pairs[0], dtype=np.int64), np.asarray(pairs[1], dtype=np.float32)
     if features.shape != values.shape or features.ndim != 1:
         raise ValueError(f"light must return as many values as features, got {features.shape} and {values.shape}")
-    if len(features) and not (0 <= features.min() and features.max() < n):
+    if len(features) and (features.min() < 0 or features.max() >= n):
         raise ValueError(f"light named a feature outside 0 to {n - 1}")
     fires = values > 0
     return Lit(text, features[fires], values[fires])
