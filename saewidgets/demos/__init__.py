@@ -35,4 +35,5 @@ def demo(device: str = "cpu") -> Session:
     if (DATA / "index").exists():
         # The reader's own labels do not belong among the package's files.
         session.open_index(DATA / "index", cache_folder() / "labels" / f"{sae.hash()}.csv")
+    session.map_folders = (DATA / "map",)
     return session

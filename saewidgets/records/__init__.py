@@ -14,20 +14,25 @@ from saewidgets.records.cards import (
 from saewidgets.records.evaluation import Evaluation, ce_recovered
 from saewidgets.records.interventions import Intervention, as_interventions, clamp
 from saewidgets.records.provenance import Provenance
+from saewidgets.records.space import DISTANCES, FeatureSpace, Neighbors, NeighborTable
 from saewidgets.records.tokens import Scale, TokenActs
 from saewidgets.records.toy import RECOVERED, ToyState
 from saewidgets.records.trust import Finding, Status, TrustReport
 
 __all__ = [
+    "DISTANCES",
     "INTERVALS",
     "RECOVERED",
     "Evaluation",
     "Example",
     "FeatureCardData",
     "FeatureList",
+    "FeatureSpace",
     "FeatureStats",
     "Finding",
     "Intervention",
+    "NeighborTable",
+    "Neighbors",
     "Neuron",
     "Provenance",
     "Related",

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from saewidgets.session.corpus import Corpus
-from saewidgets.session.reading import Reading
+from saewidgets.session.space import Space
 from saewidgets.session.steering import Steering
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from saewidgets.sae.autoencoder import SparseAutoencoder
 
 
-class Session(Reading, Corpus, Steering):
+class Session(Space, Corpus, Steering):
     """One model with one SAE at one hook.
 
     Attributes:

@@ -279,11 +279,16 @@ def saved(browser: Any) -> Iterator[Callable[..., Any]]:
     """Opens a saved page from its file, in a context of its own that must stay silent and ask for nothing."""
     contexts, problems, requests = [], [], []
 
+    def complain(message: Any) -> None:
+        # Reading pixels back from WebGL drawn by a processor is slow, and Chromium says so.
+        if message.type in ("error", "warning") and "GL Driver Message" not in message.text:
+            problems.append(message.text)
+
     def open_page(path: Path, **options: Any) -> Any:
         context = browser.new_context(**{"viewport": {"width": 1180, "height": 800}, **options})
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda m: problems.append(m.text) if m.type in ("error", "warning") else None)
+        page.on("console", complain)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))
         page.goto(path.resolve().as_uri())

@@ -1,0 +1,123 @@
+"""Where features are drawn: UMAP on exact neighbours, from a fixed start, the same picture every time."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from saewidgets.geometry.steps import Step, silent
+from saewidgets.records import NeighborTable
+
+EPOCHS_SMALL, EPOCHS_LARGE, LARGE = 500, 200, 10_000  # as umap-learn chooses them
+
+
+def layout(
+    table: NeighborTable,
+    start: np.ndarray,
+    *,
+    min_dist: float = 0.05,
+    seed: int = 0,
+    stage: str = "layout",
+    step: Step = silent,
+) -> np.ndarray:
+    """UMAP (McInnes, Healy and Melville 2018) of a neighbour graph: float32 ``[n, n_components]``.
+
+    The same table, start and seed give the same bits on one machine. A feature without neighbours is drawn below the
+    others, in a row.
+
+    Args:
+        table: the exact nearest of every feature by a distance from 0 to 2; with itself they are the ``n_neighbors``.
+        start: ``[n, n_components]``, where the points begin; see `principal`.
+        min_dist: how tightly points may be packed.
+        seed: of the sampling of edges.
+        stage: what ``step`` is told.
+        step: told how far the work is.
+
+    Raises:
+        ValueError: when fewer than three features have neighbours.
+    """
+    placed = np.flatnonzero((table.indices >= 0).all(1))
+    if len(placed) < 3:
+        raise ValueError(f"a layout needs at least 3 features with {table.indices.shape[1]} neighbours each")
+    number = np.full(len(table.indices), -1, np.int64)
+    number[placed] = np.arange(len(placed))
+    near = np.column_stack([np.arange(len(placed)), number[table.indices[placed]]])
+    far = np.column_stack([np.zeros(len(placed)), table.distances[placed].clip(0)]).astype(np.float32)
+    step(stage, 0.0)
+    found = _embed(near, far, start[placed].astype(np.float32), min_dist, seed, _Bar(step, stage))
+    step(stage, 1.0)
+    out = np.zeros((len(number), start.shape[1]), np.float32)
+    out[placed] = found
+    rest = np.flatnonzero(number < 0)
+    low, high = found.min(0), found.max(0)
+    out[rest] = low
+    out[rest, 0] = np.linspace(low[0], high[0], len(rest))
+    out[rest, 1] = low[1] - 0.05 * (high[1] - low[1])
+    return out
+
+
+@torch.inference_mode()
+def principal(units: Tensor, n_components: int) -> np.ndarray:
+    """The first principal components of rows ``[n, d]``, signs fixed: float32 ``[n, n_components]``.
+
+    Raises:
+        ValueError: when there are fewer dimensions than components.
+    """
+    if units.shape[1] < n_components:
+        raise ValueError(f"{n_components} components need as many dimensions, the vectors have {units.shape[1]}")
+    x = units.detach().cpu().float()
+    x = x - x.mean(0)
+    basis = torch.linalg.eigh((x.T @ x).double())[1].flip(1)[:, :n_components]
+    largest = basis.gather(0, basis.abs().argmax(0, keepdim=True))
+    return (x @ (basis * largest.sign()).float()).numpy()
+
+
+def _embed(near: np.ndarray, far: np.ndarray, start: np.ndarray, min_dist: float, seed: int, bar: _Bar) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of numba's compiler and of tqdm's notebook bars
+        from umap.umap_ import find_ab_params, fuzzy_simplicial_set, simplicial_set_embedding
+
+    random = np.random.RandomState(seed)
+    k = near.shape[1]
+    graph = fuzzy_simplicial_set(near, k, random, "cosine", knn_indices=near, knn_dists=far)[0]
+    a, b = find_ab_params(1.0, min_dist)
+    epochs = EPOCHS_SMALL if len(near) <= LARGE else EPOCHS_LARGE
+    bar.total = epochs
+    options: dict[str, Any] = {"densmap": False, "densmap_kwds": {}, "output_dens": False}
+    return simplicial_set_embedding(
+        start,
+        graph,
+        start.shape[1],
+        1.0,  # initial learning rate
+        a,
+        b,
+        1.0,  # weight of negative samples
+        5,  # negative samples an edge
+        epochs,
+        start,
+        random,
+        "euclidean",
+        {},
+        parallel=False,  # in parallel it is not deterministic
+        tqdm_kwds={"file": bar, "disable": False, "bar_format": "{n_fmt} ", "mininterval": 0.05},
+        **options,
+    )[0]
+
+
+class _Bar(io.StringIO):
+    """Where UMAP's progress bar writes: it tells ``step`` instead, which may raise to stop the work."""
+
+    def __init__(self, step: Step, stage: str) -> None:
+        super().__init__()
+        self.step, self.stage, self.total = step, stage, 1
+
+    def write(self, text: str) -> int:
+        done = text.strip("\r\n ")
+        if done.isdigit():
+            self.step(self.stage, min(1.0, int(done) / self.total))
+        return len(text)
