@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from saewidgets.demos import demo
     from saewidgets.learn import sample_texts, toy, train
-    from saewidgets.records import Intervention, TokenActs, TrustReport, clamp
+    from saewidgets.records import Intervention, Steered, Sweep, TokenActs, TrustReport, ablate, add, at_least, clamp
     from saewidgets.sae.activations import JumpReLU, ReLU, TopK
     from saewidgets.sae.autoencoder import SparseAutoencoder
     from saewidgets.sae.formats import load_sae
@@ -34,8 +34,13 @@ _HOMES = {
     "TopK": "sae.activations",
     "ReLU": "sae.activations",
     "JumpReLU": "sae.activations",
+    "ablate": "records",
+    "add": "records",
+    "at_least": "records",
     "clamp": "records",
     "Intervention": "records",
+    "Steered": "records",
+    "Sweep": "records",
     "TokenActs": "records",
     "TrustReport": "records",
     "TokenHeatmap": "widgets.heatmap",
@@ -52,6 +57,8 @@ __all__ = [
     "ReLU",
     "Session",
     "SparseAutoencoder",
+    "Steered",
+    "Sweep",
     "TokenActs",
     "TokenHeatmap",
     "TopK",
@@ -59,6 +66,9 @@ __all__ = [
     "TrainingMonitor",
     "TrustPanel",
     "TrustReport",
+    "ablate",
+    "add",
+    "at_least",
     "clamp",
     "demo",
     "load",

@@ -1,7 +1,7 @@
 """Frozen results and requests that cross rooms: plain numpy and pandas, no torch, no widgets."""
 
 from saewidgets.records.evaluation import Evaluation, ce_recovered
-from saewidgets.records.interventions import Intervention, as_interventions, clamp
+from saewidgets.records.interventions import Intervention, Kind, Where, ablate, add, as_interventions, at_least, clamp
 from saewidgets.records.provenance import Provenance
 from saewidgets.records.steering import RowKind, Steered, Sweep, SweepRow
 from saewidgets.records.tokens import Scale, TokenActs
@@ -13,6 +13,7 @@ __all__ = [
     "Evaluation",
     "Finding",
     "Intervention",
+    "Kind",
     "Provenance",
     "RowKind",
     "Scale",
@@ -23,7 +24,11 @@ __all__ = [
     "TokenActs",
     "ToyState",
     "TrustReport",
+    "Where",
+    "ablate",
+    "add",
     "as_interventions",
+    "at_least",
     "ce_recovered",
     "clamp",
 ]
