@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from saewidgets.sae.formats import load_sae
     from saewidgets.session import Session, load
     from saewidgets.widgets.heatmap import TokenHeatmap
+    from saewidgets.widgets.steering import SteeringPanel
     from saewidgets.widgets.toy import ToyPanel
     from saewidgets.widgets.training import TrainingMonitor
     from saewidgets.widgets.trust import TrustPanel
@@ -43,6 +44,7 @@ _HOMES = {
     "Sweep": "records",
     "TokenActs": "records",
     "TrustReport": "records",
+    "SteeringPanel": "widgets.steering",
     "TokenHeatmap": "widgets.heatmap",
     "ToyPanel": "widgets.toy",
     "TrainingMonitor": "widgets.training",

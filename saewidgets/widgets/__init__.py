@@ -2,8 +2,9 @@
 
 from saewidgets.widgets.heatmap import TokenHeatmap
 from saewidgets.widgets.shared.badge import badge_of
+from saewidgets.widgets.steering import SteeringPanel
 from saewidgets.widgets.toy import ToyPanel
 from saewidgets.widgets.training import TrainingMonitor
 from saewidgets.widgets.trust import TrustPanel
 
-__all__ = ["TokenHeatmap", "ToyPanel", "TrainingMonitor", "TrustPanel", "badge_of"]
+__all__ = ["SteeringPanel", "TokenHeatmap", "ToyPanel", "TrainingMonitor", "TrustPanel", "badge_of"]
