@@ -60,6 +60,7 @@ __all__ = [
     "Session",
     "SparseAutoencoder",
     "Steered",
+    "SteeringPanel",
     "Sweep",
     "TokenActs",
     "TokenHeatmap",

@@ -27,7 +27,7 @@ function createAsked(view) {
   const asked = {
     limits: () => model.get("_can").limits[model.get("kind")],
     strength: (feature) => model.get("strengths")[feature] ?? null,
-    position: (feature) => asked.strength(feature) ?? held.get(feature) ?? 0,
+    position: (feature) => asked.strength(feature) ?? held.get(feature) ?? model.get("_can").starts[model.get("kind")],
     set(changes) {
       for (const [name, value] of Object.entries(changes)) model.set(name, value);
       push();
@@ -38,7 +38,8 @@ function createAsked(view) {
       if (!view.live) for (const other of Object.keys(strengths)) if (Number(other) !== feature) delete strengths[other];
       if (strength === null) delete strengths[feature];
       else strengths[feature] = strength;
-      if (strength !== null) held.set(feature, strength);
+      held.set(feature, strength ?? asked.position(feature));
+      view.own = strengths;
       model.set("strengths", strengths);
       later();
     },

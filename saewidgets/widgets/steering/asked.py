@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from saewidgets.records import Intervention, as_interventions
-from saewidgets.widgets.steering.protocol import PLACES, Settings
+from saewidgets.records import Intervention, Kind, as_interventions
+from saewidgets.widgets.steering.protocol import KINDS, PLACES, Settings
 
 LIMITS = {"clamp": (-10.0, 10.0), "at_least": (0.0, 10.0), "add": (-1.0, 1.0)}
 """Beyond ten maxima, or one residual norm, a model writes nothing but noise (Anthropic 2024 stops at ±10)."""
+
+STARTS = {"clamp": 4.0, "at_least": 4.0, "add": 0.3}
+"""Where a slider waits while it is off: strengths at which a feature usually shows and the text still reads."""
 
 SWEEPS = {
     "clamp": (-10.0, -8.0, -6.0, -4.0, -2.0, -1.0, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0),
@@ -26,7 +29,7 @@ MOST = 8
 DEFAULTS = Settings(where="both", max_new_tokens=60, temperature=0.0, top_p=1.0, seed=0, chat=None)
 
 
-def read_strengths(given: Any) -> tuple[dict[int, float | None], str]:
+def read_strengths(given: Any) -> tuple[dict[int, float | None], Kind]:
     """Strengths and their kind from ``{feature: strength}`` or interventions of one kind.
 
     Raises:
@@ -38,8 +41,7 @@ def read_strengths(given: Any) -> tuple[dict[int, float | None], str]:
     if isinstance(given, Mapping):
         return dict(given), "clamp"
     found = as_interventions(given)
-    # Ablating is clamping to nothing.
-    kinds = {"clamp" if item.kind == "ablate" else item.kind for item in found}
+    kinds = {item.kind for item in found}
     if len(kinds) > 1:
         raise ValueError(f"a panel steers all its features in one way, got {', '.join(sorted(kinds))}")
     return {item.feature: item.strength for item in found}, next(iter(kinds), "clamp")
@@ -54,6 +56,14 @@ def as_feature(given: Any, d_sae: int) -> int:
     if not 0 <= feature < d_sae:
         raise ValueError(f"there is no feature {given!r}: this SAE has features 0 to {d_sae - 1}")
     return feature
+
+
+def as_features(given: Any, d_sae: int) -> list[int]:
+    """``given`` as distinct feature numbers, or a ValueError; a TypeError where it is no collection."""
+    found = list(dict.fromkeys(as_feature(feature, d_sae) for feature in given))
+    if len(found) > MOST:
+        raise ValueError(f"a panel holds at most {MOST} features, got {len(found)}")
+    return found
 
 
 def as_strengths(given: Any, d_sae: int) -> dict[int, float]:
@@ -81,6 +91,13 @@ def clipped(strengths: Mapping[int, float], kind: str) -> dict[int, float]:
     """``strengths`` within the limits of a kind."""
     low, high = LIMITS[kind]
     return {feature: min(high, max(low, strength)) for feature, strength in strengths.items()}
+
+
+def as_kind(given: Any) -> Kind:
+    """``given`` as a kind of intervention, or a ValueError."""
+    if given not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {given!r}")
+    return given
 
 
 def as_settings(given: Mapping[str, Any]) -> Settings:
@@ -114,6 +131,6 @@ def as_settings(given: Mapping[str, Any]) -> Settings:
     return Settings(**merged)
 
 
-def interventions(strengths: Mapping[int, float], kind: str) -> tuple[Intervention, ...]:
+def interventions(strengths: Mapping[int, float], kind: Kind) -> tuple[Intervention, ...]:
     """What is on, as the model is asked for it."""
-    return tuple(Intervention(feature, strength, kind) for feature, strength in strengths.items())  # pyright: ignore[reportArgumentType]
+    return tuple(Intervention(feature, strength, kind) for feature, strength in strengths.items())

@@ -76,7 +76,7 @@ function createDial(view, feature, signal) {
         node.dataset.kind = kind;
         drawTicks();
       }
-      if (Number(input.value) !== at) input.value = String(at);
+      if (view.hand !== feature && Number(input.value) !== at) input.value = String(at);
       const place = (number) => (number - low) / (high - low);
       const [from, to] = [place(Math.min(0, at)), place(Math.max(0, at))];
       node.style.setProperty("--from", from);

@@ -108,7 +108,7 @@ function createDose(view, feature, dial, signal) {
       dial.set(strengthAt(event));
     }, signal);
     listen(plot.svg, "pointermove", (event) => event.buttons && dial.set(strengthAt(event)), signal);
-    listen(plot.svg, "pointerup", dial.release, signal);
+    for (const type of ["pointerup", "pointercancel"]) listen(plot.svg, type, dial.release, signal);
   }
   listen(sweet, "click", () => {
     dial.set(drawn.sweet_spot);

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, TypedDict
+from typing import Literal, Protocol, TypedDict, get_args
 
 import pandas as pd
 
-from saewidgets.records import Intervention, Steered, Sweep
+from saewidgets.records import Intervention, Kind, Steered, Sweep, Where
 
-KINDS = ("clamp", "at_least", "add")
-PLACES = ("both", "prompt", "generation")
+KINDS: tuple[Kind, ...] = get_args(Kind)
+PLACES: tuple[Where, ...] = get_args(Where)
 
 Row = Literal["bare", "steered"]
 Emit = Callable[[Row, str], None]
@@ -21,8 +21,8 @@ Live = Callable[[], tuple[Intervention, ...]]
 class Settings(TypedDict):
     """How a text is written; the names of the keyword arguments of `Session.generate`."""
 
-    where: str
-    """One of `PLACES`: which tokens are steered."""
+    where: Where
+    """Which tokens are steered."""
     max_new_tokens: int
     temperature: float
     top_p: float
@@ -71,11 +71,11 @@ class SweepCall(Protocol):
         stop: threading.Event,
         progress: Callable[[float], None],
         *,
-        kind: str,
+        kind: Kind,
     ) -> Sweep:
         """The texts with bare row and controls; ``progress`` takes the share done, 0 to 1; blocks.
 
-        ``kind`` is one of `KINDS`; ``stop`` is set when nobody wants the rest: raise.
+        ``stop`` is set when nobody wants the rest: raise.
         """
         ...
 

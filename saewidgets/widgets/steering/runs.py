@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from saewidgets.records import Intervention, Steered, Sweep
+from saewidgets.records import Intervention, Kind, Steered, Sweep
 from saewidgets.widgets.shared.latest import LatestRunner
 from saewidgets.widgets.shared.run.pulse import Pulse
 from saewidgets.widgets.steering.asked import interventions
@@ -27,7 +27,7 @@ class Request:
     number: int
     prompt: str
     strengths: dict[int, float]
-    kind: str
+    kind: Kind
     settings: Settings
     feature: int | None = None
     swept: Sequence[float] = ()

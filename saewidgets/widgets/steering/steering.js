@@ -3,7 +3,7 @@ const STEER_HINT = "Switch a feature on, choose a strength, and write. Moving a 
 const PAGE_HINT = "A recorded page: move the slider to read what the model wrote at each strength.";
 
 function createPanelView(model, root, signal) {
-  const view = { model, root, signal, id: crypto.randomUUID?.() ?? String(Math.random()), live: model.get("_live"), status: model.get("_status"), written: null, sweeps: new Map(), compare: "steered", hand: null };
+  const view = { model, root, signal, id: crypto.randomUUID?.() ?? String(Math.random()), live: model.get("_live"), status: model.get("_status"), written: null, sweeps: new Map(), compare: "steered", hand: null, own: {} };
   const serials = new WeakMap();
   let serial = 0;
   view.serial = (row) => serials.get(row) ?? (serials.set(row, ++serial), serial);
@@ -132,9 +132,12 @@ function render({ model, el }) {
     }
     soon();
   }, stop.signal);
-  for (const name of ["features", "feature", "strengths", "prompt", "kind", "settings", "_labels"]) {
-    watch(model, `change:${name}`, () => (name === "strengths" ? view.paint() : soon()), stop.signal);
-  }
+  for (const name of ["features", "feature", "prompt", "kind", "settings", "_labels"]) watch(model, `change:${name}`, soon, stop.signal);
+  watch(model, "change:strengths", () => {
+    // What comes back from the kernel while a hand is on a slider is older than the hand.
+    if (view.hand !== null && !sameStrengths(view.own, model.get("strengths"))) model.set("strengths", view.own);
+    else view.paint();
+  }, stop.signal);
   // The notebook's own keys (d d deletes a cell) must not act on keys meant for the widget.
   listen(root, "keydown", (event) => {
     if (event.key === "Escape" && view.status.state === "writing") view.asked.stop();

@@ -8,19 +8,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-import traitlets as t
 
-from saewidgets.records import Intervention, Provenance, Steered, Sweep
-from saewidgets.widgets.shared.base import Widget
+from saewidgets.records import Kind, Provenance, Steered, Sweep
 from saewidgets.widgets.shared.buffers import chunks
 from saewidgets.widgets.shared.bundle import bundle_css, bundle_esm
-from saewidgets.widgets.shared.latest import LatestRunner
 from saewidgets.widgets.shared.run.base import answer_in_subshells
 from saewidgets.widgets.steering import asked, wire
 from saewidgets.widgets.steering.fallback import fallback_html
-from saewidgets.widgets.steering.protocol import KINDS, Describe, Generate, Search, Settings, SweepCall
+from saewidgets.widgets.steering.lookup import Lookup
+from saewidgets.widgets.steering.protocol import Describe, Generate, Search, Settings, SweepCall
 from saewidgets.widgets.steering.runs import Request, Runs
 from saewidgets.widgets.steering.shown import shown_frame
+from saewidgets.widgets.steering.traits import SteeringTraits
 
 SCRIPTS = (
     *("shared/dom.js", "shared/icons.js", "shared/svg.js", "shared/buffers.js", "shared/floating.js"),
@@ -33,7 +32,7 @@ STYLES = (
 )
 
 
-class SteeringPanel(Widget):
+class SteeringPanel(SteeringTraits):
     """The bare model and the steered one side by side, with a slider for every feature and what it costs.
 
     Every callable runs on a thread of the panel's and must not touch it. A request made while another runs replaces it.
@@ -64,30 +63,6 @@ class SteeringPanel(Widget):
         "_live",
     )
 
-    feature = t.Any(default_value=None, allow_none=True).tag(sync=True)
-    """The feature in hand, or None; setting it adds its slider, switched off; two-way."""
-
-    features = t.Any().tag(sync=True)
-    """The features that have a slider, a list of at most eight; two-way."""
-
-    strengths = t.Any().tag(sync=True, to_json=lambda given, _: {str(f): m for f, m in given.items()})
-    """``{feature: strength}`` of what is on; moved while a text is written, it steers what follows; two-way."""
-
-    prompt = t.Unicode("").tag(sync=True)
-    """What to continue; two-way."""
-
-    kind = t.Enum(KINDS, default_value="clamp").tag(sync=True)
-    """Clamp to multiples of the maximum, hold at least there, or add a fraction of the residual norm; two-way."""
-
-    settings = t.Any().tag(sync=True)
-    """How texts are written, see `protocol.Settings`; two-way."""
-
-    _labels = t.Dict().tag(sync=True)
-    _status = t.Dict().tag(sync=True)
-    _can = t.Dict().tag(sync=True)
-    _source = t.Dict().tag(sync=True)
-    _live = t.Bool(True).tag(sync=True)
-
     def __init__(
         self,
         generate: Generate,
@@ -102,7 +77,7 @@ class SteeringPanel(Widget):
         opened: str = "",
         **settings: Any,
     ) -> None:
-        self._d_sae, self._search, self._describe = int(d_sae), search, describe
+        self._d_sae = int(d_sae)
         self._place = provenance or Provenance()
         self._turn = threading.RLock()
         self._serial, self._run = 0, 0
@@ -110,11 +85,10 @@ class SteeringPanel(Widget):
         self._results: tuple[Steered, Steered] | None = None
         self._sweeps: dict[int, tuple[Sweep, Settings]] = {}
         self._runs = Runs(generate, sweep, self._now, self)
-        self._describer = LatestRunner(self._ask_labels, self._keep_labels, self._labels_failed)
-        self._searcher = LatestRunner(self._find, self._found, self._not_found)
+        self._lookup = Lookup(describe, search, self._keep_labels, lambda message: self.send(message), self._complain)
         on, kind = asked.read_strengths(strengths)
         super().__init__(
-            features=list(dict.fromkeys(asked.as_feature(feature, self._d_sae) for feature in on)),
+            features=asked.as_features(on, self._d_sae),
             strengths=on,
             prompt=prompt,
             kind=kind,
@@ -124,6 +98,7 @@ class SteeringPanel(Widget):
                 "sweep": sweep is not None,
                 "search": search is not None,
                 "d_sae": self._d_sae,
+                "starts": asked.STARTS,
                 "limits": {name: list(limits) for name, limits in asked.LIMITS.items()},
             },
             _source={"place": str(self._place), "opened": opened or opening(self._place)},
@@ -170,7 +145,7 @@ class SteeringPanel(Widget):
 
     def write(self) -> None:
         """Begin to write both texts; returns at once."""
-        self._submit(self.prompt, self.strengths, self.kind, self.settings)
+        self._submit(self.prompt, self.strengths, self.kind, asked.as_settings(self.settings))
 
     def run_sweep(self, feature: int | None = None, strengths: Sequence[float] | None = None) -> None:
         """Begin to continue the prompt at many strengths of a feature, by default the one in hand; returns at once.
@@ -188,7 +163,9 @@ class SteeringPanel(Widget):
         chosen = asked.as_feature(chosen, self._d_sae)
         self.feature = chosen
         swept = asked.SWEEPS[self.kind] if strengths is None else tuple(map(float, strengths))
-        self._submit(self.prompt, self.strengths, self.kind, self.settings, feature=chosen, swept=swept)
+        self._submit(
+            self.prompt, self.strengths, self.kind, asked.as_settings(self.settings), feature=chosen, swept=swept
+        )
 
     def stop(self) -> None:
         """End what runs and keep what there is of it; the model is left as it was."""
@@ -206,7 +183,7 @@ class SteeringPanel(Widget):
             TimeoutError: when that takes longer than ``timeout`` seconds.
         """
         end = None if timeout is None else time.monotonic() + timeout
-        while self._runs.busy or self._describer.busy:
+        while self._runs.busy or self._lookup.busy:
             if end is not None and time.monotonic() > end:
                 raise TimeoutError(f"still {self._status['state']} after {timeout:g} seconds")
             time.sleep(0.01)
@@ -217,61 +194,11 @@ class SteeringPanel(Widget):
             self._runs.halt()
         super().close()
 
-    # What may be set -----------------------------------------------------------------------------------------
-
-    @t.validate("feature", "features", "strengths", "settings")
-    def _validate(self, proposal: Mapping[str, Any]) -> Any:
-        name, given = proposal["trait"].name, proposal["value"]
-        try:
-            if name == "strengths":
-                return asked.as_strengths(given, self._d_sae)
-            if name == "settings":
-                return asked.as_settings(given)
-            if name == "feature":
-                return None if given is None else asked.as_feature(given, self._d_sae)
-            found = list(dict.fromkeys(asked.as_feature(feature, self._d_sae) for feature in given))
-        except (TypeError, ValueError) as error:
-            raise t.TraitError(str(error)) from None
-        if len(found) > asked.MOST:
-            raise t.TraitError(f"a panel holds at most {asked.MOST} features, got {len(found)}")
-        return found
-
-    @t.default("features")
-    def _no_features(self) -> list[int]:
-        return []
-
-    @t.default("strengths")
-    def _no_strengths(self) -> dict[int, float]:
-        return {}
-
-    @t.default("settings")
-    def _usual_settings(self) -> Settings:
-        return asked.as_settings({})
-
-    @t.observe("feature", "strengths")
-    def _has_sliders(self, change: Mapping[str, Any]) -> None:
-        wanted = self.strengths if change["name"] == "strengths" else [self.feature]
-        missing = [feature for feature in wanted if feature is not None and feature not in self.features]
-        if missing:
-            self.features = [*self.features, *missing][-asked.MOST :]
-
-    @t.observe("features")
-    def _only_sliders(self, _change: Mapping[str, Any]) -> None:
-        self.strengths = {f: m for f, m in self.strengths.items() if f in self.features}
-        if self.feature is not None and self.feature not in self.features:
-            self.feature = None
-        self._label_new()
-
-    @t.observe("kind")
-    def _within_limits(self, _change: Mapping[str, Any]) -> None:
-        self.strengths = asked.clipped(self.strengths, self.kind)
-
-    def _now(self) -> tuple[Intervention, ...]:
-        return asked.interventions(self.strengths, self.kind)
-
     # Running -------------------------------------------------------------------------------------------------
 
-    def _submit(self, prompt: str, strengths: Mapping[int, float], kind: str, settings: Settings, **sweep: Any) -> None:
+    def _submit(
+        self, prompt: str, strengths: Mapping[int, float], kind: Kind, settings: Settings, **sweep: Any
+    ) -> None:
         with self._turn:
             self._run += 1
             self._runs.submit(
@@ -321,40 +248,14 @@ class SteeringPanel(Widget):
         texts = {row: wire.sendable(text) for row, text in self._runs.texts().items()}
         return {**self._request.said(), "texts": texts, "changed": self._runs.changed}
 
-    # Labels and search ---------------------------------------------------------------------------------------
-
     def _label_new(self) -> None:
-        new = [feature for feature in self.features if str(feature) not in self._labels]
-        if new and self._describe is not None:
-            self._describer.submit(new)
+        self._lookup.label([feature for feature in self.features if str(feature) not in self._labels])
 
-    def _ask_labels(self, features: list[int], stop: threading.Event) -> dict[str, Any]:
-        found = {}
-        for feature in features:
-            if stop.is_set() or self._describe is None:
-                break
-            label, maximum = self._describe(feature)
-            found[str(feature)] = {"label": wire.sendable(label), "maximum": wire.finite(maximum)}
-        return found
-
-    def _keep_labels(self, _features: list[int], found: dict[str, Any]) -> None:
+    def _keep_labels(self, found: dict[str, Any]) -> None:
         self._labels = {**self._labels, **found}
 
-    def _labels_failed(self, _features: list[int], error: Exception) -> None:
-        self._status = {**self._status, "error": wire.sendable(wire.said(error))}
-
-    def _find(self, query: dict[str, Any], _stop: threading.Event) -> list[list[Any]]:
-        if self._search is None:
-            raise RuntimeError("this panel was made without search")
-        found = self._search(str(query["query"])).head(12)
-        return [[int(f), wire.sendable(str(label))] for f, label in zip(found["feature"], found["label"], strict=True)]
-
-    def _found(self, query: dict[str, Any], found: list[list[Any]]) -> None:
-        self.send({"type": "found", "to": query["view"], "query": query["query"], "found": found, "error": ""})
-
-    def _not_found(self, query: dict[str, Any], error: Exception) -> None:
-        said = wire.sendable(wire.said(error))
-        self.send({"type": "found", "to": query["view"], "query": query["query"], "found": [], "error": said})
+    def _complain(self, text: str) -> None:
+        self._status = {**self._status, "error": text}
 
     # Messages ------------------------------------------------------------------------------------------------
 
@@ -362,7 +263,7 @@ class SteeringPanel(Widget):
         try:
             self._answer(message)
         except Exception as error:  # a view has nobody else to tell
-            self._status = {**self._status, "error": wire.sendable(wire.said(error))}
+            self._complain(wire.said(error))
 
     def _answer(self, message: dict[str, Any]) -> None:
         match message.get("type"):
@@ -374,16 +275,17 @@ class SteeringPanel(Widget):
                 # The traits of a view may arrive after its message: what it asks for comes with it.
                 given = message["asked"]
                 self.strengths = asked.as_strengths(given["strengths"], self._d_sae)
-                request = (given["prompt"], self.strengths, given["kind"], asked.as_settings(given["settings"]))
+                kind, settings = asked.as_kind(given["kind"]), asked.as_settings(given["settings"])
+                request = (str(given["prompt"]), self.strengths, kind, settings)
                 if what == "write":
                     self._submit(*request)
                 else:
                     feature = asked.as_feature(message["feature"], self._d_sae)
-                    self._submit(*request, feature=feature, swept=asked.SWEEPS[given["kind"]])
+                    self._submit(*request, feature=feature, swept=asked.SWEEPS[kind])
             case "stop":
                 self.stop()
             case "search":
-                self._searcher.submit(message)
+                self._lookup.find(str(message["query"]), message.get("view"))
 
     def _send_blob(self, kind: str, view: str | None, blob: bytes) -> None:
         """Send a packed blob in pieces, to one view or to all."""

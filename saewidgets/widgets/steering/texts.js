@@ -34,7 +34,8 @@ function createTexts(view) {
     const kind = model.get("kind");
     if (shown.from === "off") return "";
     if (shown.from === "swept") return shown.steered.strength === null ? "" : strengthText(shown.steered.strength, kind);
-    return Object.values(shown.written.strengths).map((strength) => strengthText(strength, shown.written.kind)).join(", ");
+    const on = Object.entries(shown.written.strengths);
+    return on.map(([feature, strength]) => `${on.length > 1 ? `${nameOf(view, feature)} ` : ""}${strengthText(strength, shown.written.kind)}`).join(", ");
   }
 
   function noteOf(shown) {

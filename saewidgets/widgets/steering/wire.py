@@ -107,7 +107,7 @@ def finite(value: float) -> float | None:
 
 
 def said(error: BaseException) -> str:
-    """The first line of an exception, or its name."""
+    """The first line of an exception, or its name, as every transport carries it."""
     return sendable(str(error).strip().split("\n")[0][:LONGEST] or type(error).__name__)
 
 
