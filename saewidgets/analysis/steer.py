@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -11,9 +11,10 @@ from torch import Tensor
 
 from saewidgets.analysis.tokens import SINK_RATIO
 from saewidgets.analysis.trace import Trace
-from saewidgets.records import Intervention, Where
+from saewidgets.records import Intervention, Kind, Where
 from saewidgets.sae.autoencoder import SparseAutoencoder
 
+KINDS = get_args(Kind)
 Rows = Sequence[tuple[Intervention, ...]]
 
 
@@ -140,7 +141,8 @@ class _Columns:
         wanted, asked = torch.zeros(shape), torch.zeros(shape, dtype=torch.bool)
         for number, row in enumerate(rows):
             for item in row:
-                place = (("clamp", "at_least", "add").index(item.kind), number, 0, keys.index((item.feature, item.random)))
+                column = keys.index((item.feature, item.random))
+                place = (KINDS.index(item.kind), number, 0, column)
                 wanted[place], asked[place] = _amount(sae, item, units), True
         self.wanted, self.asked = wanted.to(sae.device, sae.dtype), asked.to(sae.device)
 

@@ -70,7 +70,7 @@ class Trace:
         if self.sae.is_transcoder or not features:  # a transcoder reads at another place than it writes to
             return torch.full((*after.shape[:2], len(features)), torch.nan)
         chosen = torch.tensor(features, dtype=torch.int64, device=self.sae.device)
-        return self.sae.feature_acts(after.to(self.sae.device), chosen).float().cpu()
+        return self.sae.feature_acts(after.to(self.sae.device), chosen).float().cpu() + 0.0  # no −0
 
     def steered(self, model: LanguageModel, row: int, prompt: Sequence[int], made: Sequence[int], text: str) -> Steered:
         """One row of the generation as a record; a token that was never run, as the last one, reads NaN."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from saewidgets.lm.hooks import HookPoint
 from saewidgets.lm.model import LanguageModel
-from saewidgets.lm.sampling import Sampling
+from saewidgets.lm.sampling import GREEDY, Sampling
 from saewidgets.lm.stream import TextStream
 from saewidgets.lm.worker import go_on
 
@@ -31,7 +31,7 @@ def generate(
     hook_name_out: str = "",
     edit: Edit | None = None,
     max_new_tokens: int = 60,
-    sampling: Sampling = Sampling(),
+    sampling: Sampling = GREEDY,
     stop: threading.Event | None = None,
 ) -> list[int]:
     """Continue ``ids`` token by token until a stop token, ``max_new_tokens`` or the end of the context.
@@ -67,7 +67,7 @@ def generate_rows(
     hook_names: tuple[str, str] = ("", ""),
     edit: Edit | None = None,
     max_new_tokens: int = 60,
-    sampling: Sampling | Sequence[Sampling] = Sampling(),
+    sampling: Sampling | Sequence[Sampling] = GREEDY,
     streams: Sequence[TextStream] | None = None,
     stop: threading.Event | None = None,
     stepped: Callable[[int], None] | None = None,
@@ -100,9 +100,8 @@ def generate_rows(
             go_on(stop)
             for row in sorted(going):
                 token = samplings[row].pick(logits[row], step)
-                if _take(model, token, made[row], streams[row] if streams else None):
-                    going.discard(row)
-                elif len(prompts[row]) + len(made[row]) >= model.context:
+                ended = _take(model, token, made[row], streams[row] if streams else None)
+                if ended or len(prompts[row]) + len(made[row]) >= model.context:
                     going.discard(row)
             if stepped is not None:
                 stepped(step + 1)

@@ -44,6 +44,9 @@ class Sampling:
         return int((logits + _gumbel(self.seed, step, len(logits))).argmax())  # a draw from the softmax
 
 
+GREEDY = Sampling()
+
+
 def _nucleus(logits: Tensor, top_p: float) -> Tensor:
     """−∞ but for the fewest most likely tokens that reach ``top_p``; the lower token first among equals."""
     everything = logits.logsumexp(-1)
