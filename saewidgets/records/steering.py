@@ -21,7 +21,7 @@ RowKind = Literal["bare", "steered", "random", "control", "prompt"]
 class Steered:
     """A prompt with its continuation, and what was done to every token of the two.
 
-    Values are in the unit of the request: multiples of the feature's maximum.
+    Values are multiples of the feature's maximum, whatever kind the intervention was.
 
     Attributes:
         text: the continuation alone, as read.

@@ -31,10 +31,9 @@ function createRibbon(view) {
   function describe(i) {
     const [asked, read] = [row.asked[cell(i)], row.read[cell(i)]];
     const where = i < row.n_prompt ? "prompt" : "answer";
-    const unit = UNITS[view.model.get("kind")];
     const changed = row.skipped[i] ? "start token, never steered" : row.modified[i] ? "modified" : "not modified";
-    const wanted = Number.isFinite(asked) ? `asked ${brief(asked)} ${unit}` : "nothing asked";
-    return { token: spelled(i), words: `${where}, token ${i + 1} · ${changed} · ${wanted} · reads ${Number.isFinite(read) ? `${brief(read)} ${view.model.get("kind") === "add" ? "" : unit}` : "–"}` };
+    const wanted = Number.isFinite(asked) ? `asked ${brief(asked)} × max` : "nothing asked";
+    return { token: spelled(i), words: `${where}, token ${i + 1} · ${changed} · ${wanted} · reads ${Number.isFinite(read) ? `${brief(read)} × max` : "–"}` };
   }
 
   function draw() {
