@@ -17,7 +17,7 @@ from saewidgets.lm.worker import go_on
 from saewidgets.sae.autoencoder import SparseAutoencoder
 
 SAMPLE_TOKENS = 20_000
-NORM_TOKENS, DENSITY_TOKENS = 2_000, 4_000
+NORM_TOKENS, DENSITY_TOKENS = 1_000, 4_000
 
 
 def sample_maxima(
@@ -58,7 +58,7 @@ def _kept(model: LanguageModel, ids: Tensor, hook_name: str, prepend_bos: bool, 
 
 @torch.inference_mode()
 def median_norm(model: LanguageModel, hook_name: str, prepend_bos: bool, stop: threading.Event | None = None) -> float:
-    """Median norm of the activations at a hook over 2k tokens of the built-in sample: the unit of `add`.
+    """Median norm of the activations at a hook over 1k tokens of the built-in sample: the unit of `add`.
 
     BOS and attention sinks are left out.
     """

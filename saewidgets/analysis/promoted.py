@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from saewidgets.lm.model import LanguageModel
 from saewidgets.sae.autoencoder import SparseAutoencoder
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FINAL_NORMS = ("model.norm", "transformer.ln_f", "gpt_neox.final_layer_norm", "model.language_model.norm",
                "model.decoder.final_layer_norm", "model.final_layernorm")  # fmt: skip
@@ -70,3 +74,22 @@ def final_norm(model: LanguageModel) -> nn.Module | None:
         except AttributeError:
             continue
     return None
+
+
+def find_promoters(model: LanguageModel, sae: SparseAutoencoder, query: str, k: int = 20) -> pd.DataFrame:
+    """Features that raise the words of ``query`` most: feature, label (what they promote), score; best first.
+
+    A stand-in for a search by label where there is no corpus index. Words are looked up by their first token, with and
+    without a space before them.
+    """
+    import pandas as pd
+
+    words = query.split()
+    forms = [form for word in words for form in (f" {word}", word, f" {word.capitalize()}")]
+    ids = [model.tokenizer(form, add_special_tokens=False)["input_ids"] for form in forms]
+    scores = promoters(model, sae, sorted({found[0] for found in ids if found}))
+    best = scores.topk(min(k, len(scores))) if len(ids) and bool(scores.any()) else scores[:0].topk(0)
+    features = best.indices.tolist()
+    promoted = promoted_tokens(model, sae, features, 4).tolist() if features else []
+    labels = [", ".join(model.tokenizer.decode([token]).strip() for token in tokens) for tokens in promoted]
+    return pd.DataFrame({"feature": features, "label": labels, "score": best.values.tolist()})

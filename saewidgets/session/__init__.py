@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from saewidgets.session.panel import SteeringView
 from saewidgets.session.reading import Reading
-from saewidgets.session.steering import Steering
 
 if TYPE_CHECKING:
     import torch
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from saewidgets.sae.autoencoder import SparseAutoencoder
 
 
-class Session(Reading, Steering):
+class Session(Reading, SteeringView):
     """One model with one SAE at one hook.
 
     Attributes:

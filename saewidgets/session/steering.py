@@ -163,13 +163,14 @@ class Steering(Binding):
         return Style(Sampling(temperature, top_p, seed), max_new_tokens, where, tuple(stop_strings))
 
     def _steerer(self, changes: Sequence[Intervention], measured: bool = False) -> Steerer:
-        """Model, SAE and the units these changes need; with ``measured`` all maxima, to read back in."""
+        """Model, SAE and the units these changes need; with ``measured`` all of them."""
         from saewidgets.analysis.steer import Units
         from saewidgets.analysis.write import Steerer
 
         scaled = measured or any(change.needs_maximum for change in changes)  # ablation needs no maximum
         maxima = self.maxima if scaled else np.zeros(self.sae.d_sae, np.float32)
-        norm = self._median_norm if any(change.kind == "add" for change in changes) else float("nan")
+        added = measured or any(change.kind == "add" for change in changes)
+        norm = self._median_norm if added else float("nan")
         return Steerer(self.model, self.sae, self.hook_name, Units(maxima, norm))
 
     def _checked(self, strengths: Any) -> tuple[Intervention, ...]:
