@@ -183,14 +183,15 @@ def test_dose_and_response_are_drawn_where_the_slider_stands(page):
     bare = sweep.bare
     far = [r for r in sweep.of("steered") if r.perplexity > 2 * bare.perplexity or r.repetition > bare.repetition + 0.1]
     assert 0 < len(far) < 17
-    plots = opened.locator(".saew-dose-plot")
+    card = opened.locator(".saew-feature").first
+    plots = card.locator(".saew-dose-plot")
     assert plots.count() == 4
     assert plots.first.locator(".saew-dose-far").count() == len(far)
     assert plots.first.locator(".saew-dose-dot").count() == 17 - len(far)
     opened.get_by_role("button", name="Sweet spot +4 × max").click()
     assert opened.locator("output").first.inner_text() == "+4 × max"
     row = next(row for row in sweep.of("steered") if row.strength == 4.0)
-    shown = opened.locator(".saew-dose-value").all_inner_texts()
+    shown = card.locator(".saew-dose-value").all_inner_texts()
     assert shown[0] == f"{row.readback:.3g} × max"
     assert shown[2] == f"{row.perplexity:.3g} · bare {bare.perplexity:.3g}"
     # The hand's line stands under the middle of the knob.
@@ -321,11 +322,13 @@ def test_it_writes_at_once_and_a_drag_writes_anew(lab, panel):
 
 
 def test_a_moved_slider_steers_the_words_that_follow(lab, panel):
-    root = panel("strengths={8192: 0.5}, max_new_tokens=80", gap=0.04)
+    root = panel("strengths={8192: 0.5}, max_new_tokens=4000", gap=0.04)
     lab.page.wait_for_function("() => document.querySelector('.saew-prose-steered').textContent.length > 40")
     assert root.get_attribute("data-state") == "writing"
     move(root, 10)
-    lab.expect("w._status['state']", "idle", timeout=30)
+    lab.expect("m.live_seen[-1][0].strength", 10)
+    root.get_by_role("button", name="Stop").click()
+    lab.expect("w._status['state']", "stopped")
     requested = lab.ask("w.tokens.query(\"part == 'generated'\").requested.tolist()")
     assert (requested[0], requested[-1]) == (0.5, 10)
     assert lab.ask("len(m.asked)") == 1

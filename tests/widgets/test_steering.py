@@ -118,10 +118,12 @@ def test_the_frame_and_the_tokens_say_what_was_written():
 
 def test_a_moved_strength_steers_the_words_that_follow():
     model = FakeModel(gap=0.004)
-    panel = model.panel(strengths={8192: 0.5})
+    panel = model.panel(strengths={8192: 0.5}, max_new_tokens=4000)
     panel.write()
     until(lambda: len(model.live_seen) > 10)
     panel.strengths = {8192: 10.0}
+    until(lambda: model.live_seen[-1] == (clamp(8192, 10.0),))
+    panel.stop()
     panel.wait(WAIT)
     requested = panel.tokens["requested"].to_numpy()[4:]
     assert requested[0] == 0.5
@@ -133,13 +135,15 @@ def test_a_moved_strength_steers_the_words_that_follow():
 
 def test_what_is_switched_on_while_it_writes_steers_too():
     model = FakeModel(gap=0.004)
-    panel = model.panel()
+    panel = model.panel(max_new_tokens=4000)
     panel.write()
     until(lambda: len(model.live_seen) > 5)
     panel.strengths = {42: 3.0}
+    until(lambda: model.live_seen[-1] == (clamp(42, 3.0),))
+    panel.stop()
     panel.wait(WAIT)
     assert panel.results[1].features == (42,)
-    assert panel.results[1].modified.sum() < 60
+    assert not panel.results[1].modified[:9].any()
     assert panel.results[1].modified[-1]
 
 
@@ -189,15 +193,16 @@ def test_200_requests_leave_no_backlog_and_the_last_wins():
 
 def test_200_strengths_while_it_writes_start_nothing():
     model = FakeModel(gap=0.005)
-    panel = model.panel(strengths={8192: 1.0})
+    panel = model.panel(strengths={8192: 1.0}, max_new_tokens=4000)
     heard = Heard(panel)
     panel.write()
     until(lambda: len(model.live_seen) > 2)
     for i in range(200):
         panel.set_state({"strengths": {"8192": i / 20}})
+    until(lambda: model.live_seen[-1] == (clamp(8192, 9.95),))
+    panel.stop()
     panel.wait(WAIT)
     assert len(model.asked) == 1
-    assert model.live_seen[-1] == (clamp(8192, 9.95),)
     assert heard.texts(1)["steered"] == panel.results[1].text
 
 
@@ -425,7 +430,7 @@ def test_search_answers_the_newest_question_only():
 
 def test_a_new_view_gets_everything_even_half_way():
     model = FakeModel(gap=0.01)
-    panel = model.panel(strengths={8192: 4.0})
+    panel = model.panel(strengths={8192: 4.0}, max_new_tokens=900)
     panel.run_sweep(8192, [2.0, 4.0])
     panel.wait(WAIT)
     heard = Heard(panel)
@@ -438,6 +443,7 @@ def test_a_new_view_gets_everything_even_half_way():
     assert meta["written"]["texts"]["bare"].startswith("I am an")
     assert meta["written"]["rows"] is None
     assert [row["strength"] for row in meta["sweeps"][0]["rows"] if row["kind"] == "steered"] == [2.0, 4.0]
+    panel.stop()
     panel.wait(WAIT)
 
 

@@ -16,7 +16,7 @@ function createRibbon(view) {
     make("span", { class: "saew-key" }, make("span", { class: "saew-swatch saew-swatch-sink" }), "start token, never steered"));
   const node = make("section", { class: "saew-ribbon", "aria-label": "Steered tokens" },
     make("header", {}, title, pick, readout), slider, key);
-  let [row, at, column, width, drawn] = [null, null, 0, 0, ""];
+  let [row, at, column, width, drawn] = [null, null, 0, 0, null];
 
   const n = () => row.tokens.length;
   const cell = (i) => i * row.features.length + column;
@@ -82,7 +82,7 @@ function createRibbon(view) {
       const segment = button({ class: "saew-segment", "aria-pressed": String(i === column) }, nameOf(view, feature));
       segment.addEventListener("click", () => {
         column = i;
-        drawn = "";
+        drawn = null;
         paint();
       });
       return segment;

@@ -35,7 +35,7 @@ function createTexts(view) {
     if (shown.from === "off") return "";
     if (shown.from === "swept") return shown.steered.strength === null ? "" : strengthText(shown.steered.strength, kind);
     const on = Object.entries(shown.written.strengths);
-    return on.map(([feature, strength]) => `${on.length > 1 ? `${nameOf(view, feature)} ` : ""}${strengthText(strength, shown.written.kind)}`).join(", ");
+    return on.map(([feature, strength]) => `${on.length > 1 ? `${nameOf(view, feature)}: ` : ""}${strengthText(strength, shown.written.kind)}`).join(" · ");
   }
 
   function noteOf(shown) {
