@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from saewidgets.demos import demo
     from saewidgets.learn import sample_texts, toy, train
-    from saewidgets.records import Intervention, TokenActs, TrustReport, clamp
+    from saewidgets.records import Intervention, Steered, Sweep, TokenActs, TrustReport, ablate, add, at_least, clamp
     from saewidgets.sae.activations import JumpReLU, ReLU, TopK
     from saewidgets.sae.autoencoder import SparseAutoencoder
     from saewidgets.sae.formats import load_sae
     from saewidgets.session import Session, load
     from saewidgets.widgets.card import FeatureCard
     from saewidgets.widgets.heatmap import TokenHeatmap
+    from saewidgets.widgets.map import FeatureMap
+    from saewidgets.widgets.steering import SteeringPanel
     from saewidgets.widgets.toy import ToyPanel
     from saewidgets.widgets.training import TrainingMonitor
     from saewidgets.widgets.trust import TrustPanel
@@ -35,11 +37,18 @@ _HOMES = {
     "TopK": "sae.activations",
     "ReLU": "sae.activations",
     "JumpReLU": "sae.activations",
+    "ablate": "records",
+    "add": "records",
+    "at_least": "records",
     "clamp": "records",
     "Intervention": "records",
+    "Steered": "records",
+    "Sweep": "records",
     "TokenActs": "records",
     "TrustReport": "records",
     "FeatureCard": "widgets.card",
+    "FeatureMap": "widgets.map",
+    "SteeringPanel": "widgets.steering",
     "TokenHeatmap": "widgets.heatmap",
     "ToyPanel": "widgets.toy",
     "TrainingMonitor": "widgets.training",
@@ -50,11 +59,15 @@ _HOMES = {
 }
 __all__ = [
     "FeatureCard",
+    "FeatureMap",
     "Intervention",
     "JumpReLU",
     "ReLU",
     "Session",
     "SparseAutoencoder",
+    "Steered",
+    "SteeringPanel",
+    "Sweep",
     "TokenActs",
     "TokenHeatmap",
     "TopK",
@@ -62,6 +75,9 @@ __all__ = [
     "TrainingMonitor",
     "TrustPanel",
     "TrustReport",
+    "ablate",
+    "add",
+    "at_least",
     "clamp",
     "demo",
     "load",

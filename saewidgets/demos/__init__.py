@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from saewidgets.sae.autoencoder import SparseAutoencoder
     from saewidgets.session import Session
 
 DATA = Path(__file__).parent / "data"
@@ -36,4 +39,30 @@ def demo(device: str = "cpu") -> Session:
         # The reader's own labels do not belong among the package's files.
         session.open_index(DATA / "index", cache_folder() / "labels" / f"{sae.hash()}.csv")
     session.map_folders = (DATA / "map",)
+    session.recipes = recipes(sae, DATA / "steering.json")
     return session
+
+
+def recipes(sae: SparseAutoencoder, path: Path) -> pd.DataFrame | None:
+    """Features measured to have a clear effect, strongest first; None where the file is of another SAE, or not there.
+
+    Columns: name, category, feature, strength, prompt, rate (concept words a hundred words), low, high, rate_random,
+    rate_control, rate_prompt, rate_bare, perplexity, repetition, output_rank, promoted.
+    """
+    import pandas as pd
+
+    from saewidgets.lm.cache import read_json
+
+    found = read_json(path)
+    if found is None or found["sae_hash"] != sae.hash():
+        return None
+    plain = ("name", "category", "feature", "strength", "prompt")
+    after = ("perplexity", "repetition", "output_rank", "promoted")
+    rows = [
+        {name: row[name] for name in plain}
+        | dict(zip(("rate", "low", "high"), row["rates"]["steered"], strict=True))
+        | {f"rate_{name}": row["rates"][name][0] for name in ("random", "control", "prompt", "bare")}
+        | {name: row[name] for name in after}
+        for row in found["recipes"]
+    ]
+    return pd.DataFrame(rows)

@@ -1,10 +1,9 @@
-"""Our own generation loop: one KV cache, one optional edit at one hook, noise keyed by seed and step."""
+"""Our own generation loop: one KV cache, rows side by side, one optional edit at one hook."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,48 +11,18 @@ from torch import Tensor
 
 from saewidgets.lm.hooks import HookPoint
 from saewidgets.lm.model import LanguageModel
+from saewidgets.lm.sampling import GREEDY, Sampling
+from saewidgets.lm.stream import TextStream
 from saewidgets.lm.worker import go_on
 
-Edit = Callable[..., Tensor]
-"""``edit(x, start)``: new activations ``[batch, pos, d]``; ``start`` is the position of the first of them.
+Edit = Callable[..., Tensor | None]
+"""``edit(x, start)``: new activations ``[batch, pos, d]``, or None to leave them; ``start`` is the position of the
+first of them: a number, or ``[batch, 1]`` where rows are of different lengths (below 0: padding before the row's text).
 
 Where reading and writing are at two hooks: ``edit(x, start, out)`` gives what replaces ``out`` at the second.
 """
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """How the next token is picked: greedy at temperature 0, else from the ``top_p`` most likely."""
-
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.temperature < float("inf"):
-            raise ValueError(f"temperature must be 0 (greedy) or more, got {self.temperature}")
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}")
-
-    def pick(self, logits: Tensor, step: int) -> int:
-        """The next token for ``logits`` ``[vocab]``: the same (seed, step) always meets the same noise."""
-        logits = logits.float().cpu()
-        if self.temperature == 0:
-            return int(logits.argmax())
-        logits = logits / self.temperature
-        if self.top_p < 1:
-            ordered, order = logits.sort(descending=True, stable=True)
-            before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)
-            logits = logits.masked_fill(
-                torch.zeros_like(logits, dtype=torch.bool).index_fill_(0, order[before >= self.top_p], True),
-                float("-inf"),
-            )
-        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + step) % (1 << 63))
-        noise = torch.rand(logits.shape, generator=generator).clamp_min(1e-20)
-        return int((logits - (-noise.log()).log()).argmax())  # Gumbel-max: a draw from the softmax
-
-
-@torch.inference_mode()
 def generate(
     model: LanguageModel,
     ids: tuple[int, ...],
@@ -62,7 +31,7 @@ def generate(
     hook_name_out: str = "",
     edit: Edit | None = None,
     max_new_tokens: int = 60,
-    sampling: Sampling = Sampling(),
+    sampling: Sampling = GREEDY,
     stop: threading.Event | None = None,
 ) -> list[int]:
     """Continue ``ids`` token by token until a stop token, ``max_new_tokens`` or the end of the context.
@@ -78,27 +47,95 @@ def generate(
         >>> generate(model, model.tokens("Once upon").ids, max_new_tokens=3)
         [253, 655, 28]
     """
-    if len(ids) >= model.context:
-        raise ValueError(f"the prompt has {len(ids)} tokens, but the model's context holds {model.context}: shorten it")
+    rows = generate_rows(
+        model,
+        [ids],
+        hook_names=(hook_name, hook_name_out),
+        edit=edit,
+        max_new_tokens=max_new_tokens,
+        sampling=sampling,
+        stop=stop,
+    )
+    return rows[0]
+
+
+@torch.inference_mode()
+def generate_rows(
+    model: LanguageModel,
+    prompts: Sequence[Sequence[int]],
+    *,
+    hook_names: tuple[str, str] = ("", ""),
+    edit: Edit | None = None,
+    max_new_tokens: int = 60,
+    sampling: Sampling | Sequence[Sampling] = GREEDY,
+    streams: Sequence[TextStream] | None = None,
+    stop: threading.Event | None = None,
+    stepped: Callable[[int], None] | None = None,
+) -> list[list[int]]:
+    """Continue several prompts side by side; see `generate`.
+
+    Args:
+        model: the model.
+        prompts: token numbers, a row each; shorter ones are padded on the left and see nothing of the padding.
+        hook_names: where ``edit`` reads, and where it writes if that is elsewhere.
+        edit: sees all rows at once.
+        max_new_tokens: where to stop at the latest.
+        sampling: for all rows, or one each; rows of one seed meet the same noise.
+        streams: one a row: they receive the row's tokens as they come, and can end it by a stop string.
+        stop: set it to end the work before the next token.
+        stepped: told after every token how many there are.
+
+    Returns:
+        The new tokens of every row, without the stop token; a stop string's tokens are among them.
+    """
+    _check(model, prompts, max_new_tokens)
+    samplings = [sampling] * len(prompts) if isinstance(sampling, Sampling) else list(sampling)
+    made: list[list[int]] = [[] for _ in prompts]
+    going = set(range(len(prompts)))
+    names = [] if edit is None else [name for name in hook_names if name]
+    loop = Loop(model, [model.hook(name) for name in names], edit)
+    with loop:
+        logits = loop.begin(prompts)
+        for step in range(max_new_tokens):
+            go_on(stop)
+            for row in sorted(going):
+                token = samplings[row].pick(logits[row], step)
+                ended = _take(model, token, made[row], streams[row] if streams else None)
+                if ended or len(prompts[row]) + len(made[row]) >= model.context:
+                    going.discard(row)
+            if stepped is not None:
+                stepped(step + 1)
+            if not going or step + 1 == max_new_tokens:
+                break
+            # Rows that have ended are fed their last token again: what comes of it is seen by nobody.
+            logits = loop.feed([[row[-1] if row else 0] for row in made])
+    for stream in streams or ():
+        stream.close()
+    return made
+
+
+def _check(model: LanguageModel, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> None:
+    for ids in prompts:
+        if len(ids) >= model.context:
+            raise ValueError(
+                f"the prompt has {len(ids)} tokens, but the model's context holds {model.context}: shorten it"
+            )
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
-    names = [] if edit is None else [name for name in (hook_name, hook_name_out) if name]
-    loop = _Loop(model, [model.hook(name) for name in names], edit)
-    made: list[int] = []
-    with loop:
-        logits = loop.feed(list(ids))
-        while True:
-            go_on(stop)
-            token = sampling.pick(logits, len(made))
-            if token in model.stop_ids:
-                return made
-            made.append(token)
-            if len(made) >= max_new_tokens or len(ids) + len(made) >= model.context:
-                return made
-            logits = loop.feed([token])
 
 
-class _Loop:
+def _take(model: LanguageModel, token: int, made: list[int], stream: TextStream | None) -> bool:
+    """Add a token to its row; whether the row ends there."""
+    if token in model.stop_ids:
+        return True
+    made.append(token)
+    if stream is None:
+        return False
+    stream.feed(token)
+    return stream.ended
+
+
+class Loop:
     """The cache, the place in the text, and the hooks while they are installed."""
 
     def __init__(self, model: LanguageModel, points: list[HookPoint], edit: Edit | None) -> None:
@@ -108,31 +145,61 @@ class _Loop:
         self.handles: list[Any] = []
         self.read = torch.empty(0)
         self.cache = DynamicCache(config=model.config)
-        self.start = 0
+        self.fed = 0
+        self.padding: Tensor | None = None
+        """Columns before each row's text, int64 ``[batch, 1]``; None where all rows are of one length."""
 
-    def __enter__(self) -> _Loop:
+    def __enter__(self) -> Loop:
         edit = self.edit
-        if edit is not None and len(self.points) == 1:
-            self.handles = [self.points[0].attach(lambda x: edit(x, self.start))]
-        elif edit is not None:
-            here, there = self.points
-            self.handles = [here.attach(self._keep), there.attach(lambda out: edit(self.read, self.start, out))]
+        try:
+            if edit is not None and len(self.points) == 1:
+                self.handles.append(self.points[0].attach(lambda x: edit(x, self.start)))
+            elif edit is not None:
+                here, there = self.points
+                self.handles.append(here.attach(self._keep))
+                self.handles.append(there.attach(lambda out: edit(self.read, self.start, out)))
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:
         for handle in self.handles:
             handle.remove()
 
-    def _keep(self, x: Tensor) -> None:
-        self.read = x
+    @property
+    def start(self) -> int | Tensor:
+        """Position, in each row's own text, of the first column being fed."""
+        return self.fed if self.padding is None else self.fed - self.padding
 
-    def feed(self, ids: list[int]) -> Tensor:
-        """Run ``ids`` behind what was fed before; logits ``[vocab]`` after the last of them."""
+    def begin(self, prompts: Sequence[Sequence[int]]) -> Tensor:
+        """Run the prompts; logits ``[batch, vocab]`` after the last token of each."""
+        width = max(len(ids) for ids in prompts)
+        short = [width - len(ids) for ids in prompts]
+        if any(short):
+            self.padding = torch.tensor(short, device=self.model.device).unsqueeze(1)
+        return self.feed([[0] * n + list(ids) for n, ids in zip(short, prompts, strict=True)])
+
+    def feed(self, ids: list[list[int]]) -> Tensor:
+        """Run ``ids``, as many for every row, behind what was fed before; logits ``[batch, vocab]`` after the last."""
+        columns = torch.tensor(ids, device=self.model.device)
         out = self.model.module(
-            input_ids=torch.tensor([ids], device=self.model.device),
+            input_ids=columns,
             past_key_values=self.cache,
             use_cache=True,
             logits_to_keep=1,
+            **self._places(columns.shape[1]),
         )
-        self.start += len(ids)
-        return out.logits[0, -1]
+        self.fed += columns.shape[1]
+        return out.logits[:, -1]
+
+    def _places(self, n: int) -> dict[str, Tensor]:
+        """What a model must be told where rows are padded."""
+        if self.padding is None:
+            return {}
+        columns = torch.arange(self.fed + n, device=self.model.device)
+        positions = (columns[self.fed :] - self.padding).clamp(0, self.model.context - 1)
+        return {"attention_mask": (columns >= self.padding).long(), "position_ids": positions}
+
+    def _keep(self, x: Tensor) -> None:
+        self.read = x

@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from saewidgets.session.corpus import Corpus
+from saewidgets.session.panel import SteeringView
 from saewidgets.session.space import Space
-from saewidgets.session.steering import Steering
 
 if TYPE_CHECKING:
     import torch
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from saewidgets.sae.autoencoder import SparseAutoencoder
 
 
-class Session(Space, Corpus, Steering):
+class Session(Space, Corpus, SteeringView):
     """One model with one SAE at one hook.
 
     Attributes:

@@ -2,9 +2,20 @@
 
 from saewidgets.widgets.card import FeatureCard
 from saewidgets.widgets.heatmap import TokenHeatmap
+from saewidgets.widgets.map import FeatureMap
 from saewidgets.widgets.shared.badge import badge_of
+from saewidgets.widgets.steering import SteeringPanel
 from saewidgets.widgets.toy import ToyPanel
 from saewidgets.widgets.training import TrainingMonitor
 from saewidgets.widgets.trust import TrustPanel
 
-__all__ = ["FeatureCard", "TokenHeatmap", "ToyPanel", "TrainingMonitor", "TrustPanel", "badge_of"]
+__all__ = [
+    "FeatureCard",
+    "FeatureMap",
+    "SteeringPanel",
+    "TokenHeatmap",
+    "ToyPanel",
+    "TrainingMonitor",
+    "TrustPanel",
+    "badge_of",
+]

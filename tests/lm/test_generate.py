@@ -44,9 +44,9 @@ def test_the_cache_gives_the_logits_of_the_full_forward_pass(tiny: LanguageModel
     """The same text forced through the loop token by token: length-1 steps are edited like the prompt."""
     text = [*PROMPT, 12, 200, 33, 7, 150]
     full = logits_with(tiny, torch.tensor([text]), HOOK, None if edit is None else lambda x: edit(x, 0))[0]
-    loop = lm_generate._Loop(tiny, [] if edit is None else [tiny.hook(HOOK)], edit)
+    loop = lm_generate.Loop(tiny, [] if edit is None else [tiny.hook(HOOK)], edit)
     with torch.inference_mode(), loop:
-        found = [loop.feed(list(PROMPT)), *(loop.feed([token]) for token in text[len(PROMPT) :])]
+        found = [loop.feed([list(PROMPT)])[0], *(loop.feed([[token]])[0] for token in text[len(PROMPT) :])]
     torch.testing.assert_close(torch.stack(found), full[len(PROMPT) - 1 :], atol=1e-4, rtol=1e-4)
 
 

@@ -1,0 +1,113 @@
+"""The steering panel, with the model behind it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from saewidgets.records import Intervention, Steered
+from saewidgets.session.steering import Steering
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from saewidgets.widgets.steering import SteeringPanel
+
+
+class SteeringView(Steering):
+    """Steering by hand."""
+
+    def steer(
+        self, prompt: Any = "", strengths: Any = None, *, recipe: str | None = None, **settings: Any
+    ) -> SteeringPanel:
+        """A live `SteeringPanel`: a slider a feature, the bare and the steered text side by side, and what it costs.
+
+        Args:
+            prompt: what to continue.
+            strengths: ``{feature: strength}``, or interventions of one kind; what is on when it opens.
+            recipe: the name, or part of it, of one of `recipes`: its feature, strength and prompt.
+            **settings: where to begin: ``max_new_tokens``, ``temperature``, ``top_p``, ``seed``, ``chat``, ``where``.
+
+        Raises:
+            ValueError: when there is no such recipe; the message lists those there are.
+
+        Example:
+            >>> s.steer("Who are you?", {8192: 6.0})
+        """
+        from saewidgets.widgets.steering import SteeringPanel
+
+        if recipe is not None:
+            chosen = self._recipe(recipe)
+            prompt = prompt or str(chosen["prompt"])
+            strengths = {int(chosen["feature"]): float(chosen["strength"])} if strengths is None else strengths
+        widget = SteeringPanel(
+            self._side_by_side,
+            d_sae=self.sae.d_sae,
+            sweep=self._swept,
+            search=self._find,
+            describe=self._describe,
+            prompt=prompt,
+            strengths=strengths,
+            provenance=self.provenance,
+            **settings,
+        )
+        self._keep_badge(widget)
+        return widget
+
+    def _side_by_side(
+        self,
+        prompt: str,
+        interventions: tuple[Intervention, ...],
+        settings: Any,
+        emit: Callable[[Any, str], None],
+        stop: threading.Event,
+        live: Callable[[], tuple[Intervention, ...]],
+    ) -> tuple[Steered, Steered]:
+        """The bare and the steered text as two rows of one batch; see `widgets.steering.protocol.Generate`."""
+        from saewidgets.analysis.trace import Trace
+
+        options = dict(settings)
+        tokens = self._prompt(prompt, options.pop("chat", None))
+        style, changes = self._style(**options), self._checked(interventions)
+        steerer = self._steerer(changes, measured=True)
+        trace = Trace(self.sae, steerer.units.maxima, [change.feature for change in changes])
+        bare, steered = self._run(
+            lambda stop: steerer.write(
+                [tokens, tokens],
+                [(), changes],
+                style,
+                trace=trace,
+                live=lambda: [(), tuple(live())],
+                emits=[lambda piece: emit("bare", piece), lambda piece: emit("steered", piece)],
+                stop=stop,
+            ),
+            stop,
+        )
+        return bare.steered, steered.steered
+
+    def _swept(
+        self, prompt: str, feature: int, strengths: Any, settings: Any, stop: Any, progress: Any, *, kind: Any
+    ) -> Any:
+        return self.sweep_record(prompt, feature, strengths, kind=kind, stop=stop, progress=progress, **settings)
+
+    def _describe(self, feature: int) -> tuple[str, float]:
+        return self._label(feature), float(self.maxima[feature])
+
+    def _find(self, query: str) -> pd.DataFrame:
+        """By label where there is an index, else by the words a feature promotes."""
+        search = getattr(self, "search", None)
+        if search is not None and self.index is not None:
+            return search(query)
+        from saewidgets.analysis.promoted import find_promoters
+
+        return find_promoters(self.model, self.sae, query)
+
+    def _recipe(self, name: str) -> Any:
+        known = self.recipes
+        if known is None or not len(known):
+            raise ValueError("this session has no steering recipes: pass strengths={feature: strength}")
+        found = known[known["name"].str.lower().str.contains(name.lower(), regex=False)]
+        if not len(found):
+            raise ValueError(f"there is no recipe {name!r}; there are: {', '.join(known['name'])}")
+        return found.iloc[0]

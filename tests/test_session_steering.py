@@ -1,0 +1,206 @@
+"""Steering through the session: texts, records, sweeps, and the panel with the model behind it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import saewidgets as sw
+from saewidgets.analysis import maxima as analysis_maxima
+from saewidgets.lm.model import LanguageModel
+from saewidgets.sae.autoencoder import SparseAutoencoder
+from saewidgets.session import Session
+
+HOOK = "blocks.2.hook_resid_post"
+TEXT = "The bridge over the river"
+COLUMNS = ["kind", "strength", "readback", "kl", "perplexity", "repetition", "first_divergence", "delta_logprob"]
+SETTINGS = {"max_new_tokens": 12, "temperature": 1.0, "top_p": 0.9, "seed": 1, "chat": None, "where": "both"}
+
+
+@pytest.fixture(autouse=True)
+def small_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAEWIDGETS_CACHE", str(tmp_path / "cache"))
+    for name in ("SAMPLE_TOKENS", "NORM_TOKENS", "DENSITY_TOKENS"):
+        monkeypatch.setattr(analysis_maxima, name, 4 * 128)
+
+
+@pytest.fixture
+def s(tiny_llama: LanguageModel, make_sae: Callable[..., SparseAutoencoder]) -> Session:
+    return sw.load(tiny_llama, sae=make_sae("jumprelu", hook_name=HOOK))
+
+
+def feature_of(s: Session) -> int:
+    return int(np.argmax(s.maxima))
+
+
+# ---- texts -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [sw.clamp, sw.at_least, sw.add, lambda f, m: sw.ablate(f)])
+def test_every_kind_steers_and_leaves_no_trace(s: Session, kind: Any, hooks_on: Any) -> None:
+    before, bare = hooks_on(s.model.module), s.generate(TEXT, max_new_tokens=12)
+    change = kind(feature_of(s), 5.0)
+    steered = s.generate(TEXT, change, max_new_tokens=12)
+    assert (steered != bare) or change.strength == 0
+    assert s.generate(TEXT, [change], max_new_tokens=12) == steered
+    assert s.generate(TEXT, max_new_tokens=12) == bare
+    assert hooks_on(s.model.module) == before
+
+
+def test_where(s: Session) -> None:
+    change, options = {feature_of(s): 8.0}, {"max_new_tokens": 12}
+    texts = {where: s.generate(TEXT, change, where=where, **options) for where in ("both", "prompt", "generation")}
+    texts["bare"] = s.generate(TEXT, **options)
+    assert len(set(texts.values())) >= 3
+    with pytest.raises(ValueError, match='where must be "both", "prompt" or "generation", got \'nowhere\''):
+        s.generate(TEXT, change, where="nowhere")  # type: ignore[arg-type]
+
+
+def test_stop_strings(s: Session) -> None:
+    whole = s.generate(TEXT, temperature=1.0, max_new_tokens=20)
+    stop = whole[3:5]
+    assert s.generate(TEXT, temperature=1.0, max_new_tokens=20, stop_strings=[stop]) == whole[: whole.find(stop)]
+
+
+def test_the_steered_record_is_the_text_with_its_tokens(s: Session) -> None:
+    feature = feature_of(s)
+    found = s.steered(TEXT, {feature: 3.0}, max_new_tokens=8)
+    assert found.text == s.generate(TEXT, {feature: 3.0}, max_new_tokens=8)
+    assert "".join(found.str_tokens[1 : found.n_prompt]) == TEXT
+    assert found.features == (feature,)
+    np.testing.assert_allclose(found.requested[1:-1, 0], 3.0, rtol=1e-5)
+    assert not found.modified[0] and found.modified[1:-1].all()
+    bare = s.steered(TEXT, max_new_tokens=8)
+    assert bare.text == s.generate(TEXT, max_new_tokens=8) and not bare.modified.any() and bare.features == ()
+
+
+@pytest.mark.parametrize("strength", [float("nan"), float("inf"), -float("inf")])
+def test_impossible_strengths(s: Session, strength: float) -> None:
+    for ask in (s.generate, s.steered):
+        with pytest.raises(ValueError, match="must be a finite number"):
+            ask(TEXT, {3: strength})
+
+
+def test_unknown_features_empty_and_long_prompts(s: Session) -> None:
+    for ask in (s.steered, s.generate):
+        with pytest.raises(ValueError, match="no feature 48"):
+            ask(TEXT, {48: 1.0})
+        with pytest.raises(ValueError, match="the prompt is empty"):
+            ask("  ", {3: 1.0})
+        with pytest.raises(ValueError, match="context holds 192: shorten it"):
+            ask(TEXT * 40, {3: 1.0})
+    with pytest.raises(ValueError, match="no feature 48"):
+        s.sweep(TEXT, 48)
+    with pytest.raises(ValueError, match="the prompt is empty"):
+        s.sweep("", 3)
+
+
+def test_an_interrupt_ends_it_and_leaves_the_model_as_it_was(s: Session, hooks_on: Any) -> None:
+    before, bare = hooks_on(s.model.module), s.generate(TEXT, max_new_tokens=4)
+    feature = feature_of(s)
+    running = threading.Event()
+
+    def interrupt() -> None:
+        running.wait(60)
+        while hooks_on(s.model.module) == before:
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        running.set()
+        for _ in range(500):
+            s.generate(TEXT, {feature: 2.0}, max_new_tokens=150, temperature=1.5)
+    thread.join()
+    assert hooks_on(s.model.module) == before
+    assert s.generate(TEXT, max_new_tokens=4) == bare
+
+
+# ---- sweeps ------------------------------------------------------------------------------------------------------
+
+
+def test_a_sweep_is_a_table(s: Session) -> None:
+    feature = feature_of(s)
+    frame = s.sweep(TEXT, feature, [0, 2, 5], max_new_tokens=8, temperature=1.0)
+    assert isinstance(frame, pd.DataFrame)
+    assert list(frame.columns) == [*COLUMNS, "sweet_spot", "text"]
+    assert frame["kind"].tolist()[:4] == ["bare", "steered", "steered", "steered"]
+    assert {"random", "prompt"} <= set(frame["kind"])
+    record = s.sweep_record(TEXT, feature, [0, 2, 5], max_new_tokens=8, temperature=1.0)
+    pd.testing.assert_frame_equal(record.frame, frame)
+    assert record.prompt == TEXT and record.provenance == s.provenance
+    bare = s.sweep(TEXT, feature, [0, 2, 5], controls=False, max_new_tokens=8)
+    assert set(bare["kind"]) == {"bare", "steered"}
+
+
+def test_the_default_sweep_has_seventeen_strengths(s: Session) -> None:
+    frame = s.sweep(TEXT, feature_of(s), controls=False, max_new_tokens=2)
+    assert (frame["kind"] == "steered").sum() == 17
+
+
+# ---- the panel ---------------------------------------------------------------------------------------------------
+
+
+def test_side_by_side_streams_what_the_records_say(s: Session) -> None:
+    feature, pieces = feature_of(s), {"bare": "", "steered": ""}
+
+    def emit(row: str, piece: str) -> None:
+        assert piece and "\ufffd" not in piece[:-1]
+        pieces[row] += piece
+
+    changes = (sw.clamp(feature, 6.0),)
+    bare, steered = s._side_by_side(TEXT, changes, SETTINGS, emit, threading.Event(), lambda: changes)
+    assert pieces == {"bare": bare.text, "steered": steered.text}
+    assert bare.text == s.generate(TEXT, **SETTINGS) and steered.text == s.generate(TEXT, {feature: 6.0}, **SETTINGS)
+    assert not bare.modified.any() and steered.modified.any()
+    assert bare.features == steered.features == (feature,)
+    assert not np.isnan(bare.readback[1:-1]).any()
+
+
+def test_a_moved_slider_steers_what_follows(s: Session) -> None:
+    feature, on = feature_of(s), [()]
+    written = []
+
+    def emit(row: str, piece: str) -> None:
+        written.append(row)
+        if len(written) == 8:
+            on[0] = (sw.clamp(feature, 9.0),)
+
+    _, steered = s._side_by_side(TEXT, (), SETTINGS, emit, threading.Event(), lambda: on[0])
+    assert steered.features == (feature,)
+    modified = steered.modified[steered.n_prompt :]
+    assert not steered.modified[: steered.n_prompt].any() and not modified[0] and modified[:-1].any()
+    first = int(np.argmax(modified))
+    assert modified[first:-1].all()
+
+
+def test_the_panel_has_the_model_behind_it(s: Session) -> None:
+    panel = s.steer(TEXT, {feature_of(s): 4.0}, max_new_tokens=6)
+    assert panel.prompt == TEXT and panel.features == [feature_of(s)]
+    found = s._find("bridge")
+    assert list(found.columns)[:2] == ["feature", "label"] and len(found) == 20
+    assert s._describe(feature_of(s)) == ("", pytest.approx(float(s.maxima.max())))
+    swept = s._swept(TEXT, feature_of(s), [0.0, 3.0], SETTINGS, threading.Event(), lambda share: None, kind="clamp")
+    assert swept.strengths == (0.0, 3.0)
+
+
+def test_a_recipe_is_found_by_part_of_its_name(s: Session) -> None:
+    with pytest.raises(ValueError, match="no steering recipes"):
+        s.steer(recipe="gate")
+    s.recipes = pd.DataFrame(
+        {"name": ["Golden Gate", "pirate"], "feature": [3, 5], "strength": [2.0, 4.0], "prompt": "Who?"}
+    )
+    panel = s.steer(recipe="golden")
+    assert panel.prompt == "Who?" and panel.strengths == {3: 2.0}
+    with pytest.raises(ValueError, match="no recipe 'opera'; there are: Golden Gate, pirate"):
+        s.steer(recipe="opera")
