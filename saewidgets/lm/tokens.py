@@ -106,6 +106,10 @@ def readable(pieces: Sequence[bytes]) -> tuple[list[str], dict[int, tuple[int, i
     Returns:
         The strings, and token → (part, parts, character) where a character is spread over several tokens.
     """
+    try:
+        return [piece.decode() for piece in pieces], {}
+    except UnicodeDecodeError:
+        pass  # some character is spread over several tokens, or some bytes are part of none
     whole = b"".join(pieces)
     owner = [token for token, piece in enumerate(pieces) for _ in piece]
     strings = [""] * len(pieces)

@@ -35,14 +35,14 @@ class Spy(FeatureCard):
 
     def wait(self, kind: str, n: int = 1) -> list:
         """The messages of a kind, once there are ``n``."""
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while len(found := [m for m, _ in self.sent if m["type"] == kind]) < n:
             assert time.monotonic() < end, [m["type"] for m, _ in self.sent]
             time.sleep(0.005)
         return found
 
     def settle(self) -> None:
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while self._answers.busy:
             assert time.monotonic() < end
             time.sleep(0.005)

@@ -1,8 +1,10 @@
 // One example opened: all of its text, coloured by activation or by what ablating the feature does to each token.
 const HELPED = "52, 120, 205";
 const HURT = "206, 55, 60";
-// Below this many nats an effect is noise, however large beside the others.
-const LEAST_EFFECT = 0.1;
+// Where the largest effect is smaller than this many nats, all of them are drawn pale.
+const LEAST_EFFECT = 0.3;
+// Beside its colour, an effect of this share of the scale is underlined: a line if it helped, dots if it hurt.
+const MARKED = 0.3;
 
 function effectScale(effect) {
   let most = LEAST_EFFECT;
@@ -14,8 +16,8 @@ function paintEffect(span, nats, most) {
   const share = Number.isFinite(nats) ? Math.abs(nats) / most : 0;
   span.classList.remove("saew-hot");
   span.style.backgroundColor = share >= 0.05 ? `rgba(${nats > 0 ? HELPED : HURT}, ${(0.06 + 0.66 * share).toFixed(3)})` : "";
-  span.classList.toggle("saew-helped", share >= 0.15 && nats > 0);
-  span.classList.toggle("saew-hurt", share >= 0.15 && nats < 0);
+  span.classList.toggle("saew-helped", share >= MARKED && nats > 0);
+  span.classList.toggle("saew-hurt", share >= MARKED && nats < 0);
 }
 
 // "helped most “ Bridge” +1.20 · hurt most “ in” −0.08"
@@ -25,7 +27,7 @@ function effectWords(example) {
   const words = [["helped most", by(1), 1], ["hurt most", by(-1), -1]]
     .filter(([, i, way]) => i !== null && way * example.effect[i] >= 0.005)
     .flatMap(([text, i], nth) => [nth ? "  ·  " : "", `${text} `, tokenChip(example.tokens[i]), ` ${signed(example.effect[i])}`]);
-  return words.length ? words : ["no token’s prediction changes"];
+  return words.length ? [...words, `  ·  full colour ${brief(effectScale(example.effect))} nats`] : ["no token’s prediction changes"];
 }
 
 // `full`: value of full colour. `ask` asks for the effect; null where nobody can be asked.
