@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from saewidgets.demos import demo
     from saewidgets.learn import sample_texts, toy, train
-    from saewidgets.records import Intervention, TokenActs, TrustReport, clamp
+    from saewidgets.records import FeatureSpace, Intervention, TokenActs, TrustReport, clamp
     from saewidgets.sae.activations import JumpReLU, ReLU, TopK
     from saewidgets.sae.autoencoder import SparseAutoencoder
     from saewidgets.sae.formats import load_sae
     from saewidgets.session import Session, load
     from saewidgets.widgets.heatmap import TokenHeatmap
+    from saewidgets.widgets.map import FeatureMap
     from saewidgets.widgets.toy import ToyPanel
     from saewidgets.widgets.training import TrainingMonitor
     from saewidgets.widgets.trust import TrustPanel
@@ -38,6 +39,8 @@ _HOMES = {
     "Intervention": "records",
     "TokenActs": "records",
     "TrustReport": "records",
+    "FeatureMap": "widgets.map",
+    "FeatureSpace": "records",
     "TokenHeatmap": "widgets.heatmap",
     "ToyPanel": "widgets.toy",
     "TrainingMonitor": "widgets.training",
@@ -47,6 +50,8 @@ _HOMES = {
     "train": "learn",
 }
 __all__ = [
+    "FeatureMap",
+    "FeatureSpace",
     "Intervention",
     "JumpReLU",
     "ReLU",
