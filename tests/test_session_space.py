@@ -98,7 +98,7 @@ def test_logit_distance_is_that_of_the_median_centred_logits(s: Session, tiny_ll
     centred = logits - logits.median(dim=1, keepdim=True).values
     expected = torch.nn.functional.cosine_similarity(centred[7][None], centred)
     found = s.neighbors(7, k=10, distance="logit")
-    np.testing.assert_allclose(found.similarity, expected[found.feature.to_numpy()], atol=1e-4)
+    np.testing.assert_allclose(found.similarity, expected[found.feature.tolist()], atol=1e-4)
     assert found.similarity[9] >= expected.sort().values[-11] - 1e-4
 
 

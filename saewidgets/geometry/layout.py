@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from typing import Any
 
@@ -49,7 +48,7 @@ def layout(
     near = np.column_stack([np.arange(len(placed)), number[table.indices[placed]]])
     far = np.column_stack([np.zeros(len(placed)), table.distances[placed].clip(0)]).astype(np.float32)
     step(stage, 0.0)
-    found = _embed(near, far, start[placed].astype(np.float32), min_dist, seed, _Bar(step, stage))
+    found = _embed(near, far, start[placed].astype(np.float32), min_dist, seed, _epochs(len(placed), step, stage))
     step(stage, 1.0)
     out = np.zeros((len(number), start.shape[1]), np.float32)
     out[placed] = found
@@ -77,17 +76,17 @@ def principal(units: Tensor, n_components: int) -> np.ndarray:
     return (x @ (basis * largest.sign()).float()).numpy()
 
 
-def _embed(near: np.ndarray, far: np.ndarray, start: np.ndarray, min_dist: float, seed: int, bar: _Bar) -> np.ndarray:
+def _embed(
+    near: np.ndarray, far: np.ndarray, start: np.ndarray, min_dist: float, seed: int, epochs: _Epochs
+) -> np.ndarray:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of numba's compiler and of tqdm's notebook bars
+        warnings.simplefilter("ignore")  # of numba's compiler and of tqdm where a notebook lacks its bars
         from umap.umap_ import find_ab_params, fuzzy_simplicial_set, simplicial_set_embedding
 
     random = np.random.RandomState(seed)
     k = near.shape[1]
     graph = fuzzy_simplicial_set(near, k, random, "cosine", knn_indices=near, knn_dists=far)[0]
     a, b = find_ab_params(1.0, min_dist)
-    epochs = EPOCHS_SMALL if len(near) <= LARGE else EPOCHS_LARGE
-    bar.total = epochs
     options: dict[str, Any] = {"densmap": False, "densmap_kwds": {}, "output_dens": False}
     return simplicial_set_embedding(
         start,
@@ -104,20 +103,29 @@ def _embed(near: np.ndarray, far: np.ndarray, start: np.ndarray, min_dist: float
         "euclidean",
         {},
         parallel=False,  # in parallel it is not deterministic
-        tqdm_kwds={"file": bar, "disable": False, "bar_format": "{n_fmt} ", "mininterval": 0.05},
+        tqdm_kwds={"disable": True},
         **options,
     )[0]
 
 
-class _Bar(io.StringIO):
-    """Where UMAP's progress bar writes: it tells ``step`` instead, which may raise to stop the work."""
+class _Epochs(int):
+    """A number of epochs that tells ``step`` each time it is asked for its float, as umap does once an epoch.
 
-    def __init__(self, step: Step, stage: str) -> None:
-        super().__init__()
-        self.step, self.stage, self.total = step, stage, 1
+    To lower the learning rate, that is: umap has no other place where a caller is heard between epochs (its progress
+    bar writes nowhere in a notebook). ``step`` may raise, which ends the work.
+    """
 
-    def write(self, text: str) -> int:
-        done = text.strip("\r\n ")
-        if done.isdigit():
-            self.step(self.stage, min(1.0, int(done) / self.total))
-        return len(text)
+    step: Step
+    stage: str
+    asked = 0
+
+    def __float__(self) -> float:
+        self.asked += 1
+        self.step(self.stage, min(1.0, self.asked / int(self)))
+        return float(int(self))
+
+
+def _epochs(n: int, step: Step, stage: str) -> _Epochs:
+    epochs = _Epochs(EPOCHS_SMALL if n <= LARGE else EPOCHS_LARGE)
+    epochs.step, epochs.stage = step, stage
+    return epochs

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from saewidgets.session.corpus import Corpus
 from saewidgets.session.reading import Reading
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from saewidgets.widgets.map import FeatureMap
 
 
-class Space(Reading):
+class Space(Reading, Corpus):
     """Features among features."""
 
     map_folders: tuple[Path, ...] = ()
@@ -128,10 +129,15 @@ class Space(Reading):
             self.layout(n_neighbors=n_neighbors, min_dist=min_dist, seed=seed),
             neighbors=self.nearest_features,
             light=self._firing,
+            search=self._by_token if self.index is not None else None,
             distances=self._distances.possible,
         )
         self._keep_badge(widget)
         return widget
+
+    def _by_token(self, query: str) -> list[int]:
+        """Features found by the tokens they fire on or promote, beyond the labels the map knows itself."""
+        return self.search(query, k=200).feature.tolist()
 
     def _firing(self, text: str, stop: threading.Event) -> tuple[np.ndarray, np.ndarray]:
         """The features firing on a text, each with its largest activation there; skipped tokens do not count."""

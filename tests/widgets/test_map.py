@@ -101,6 +101,7 @@ def test_impossible_values_change_nothing(space):
         with pytest.raises(t.TraitError):
             setattr(widget, name, value)
     assert (widget.feature, widget.features, widget.k, widget.distance) == (7, [1, 2], 10, "decoder")
+    assert (widget.text, widget.color_by) == ("", "cluster")
 
 
 def test_the_frame_is_the_selection_and_the_neighborhood_the_nearest(space):

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from saewidgets.widgets import TokenHeatmap, TrustPanel
+from saewidgets.widgets import FeatureMap, TokenHeatmap, TrustPanel
 
 
 def test_widgets_import_no_torch():
@@ -14,7 +14,7 @@ def test_widgets_import_no_torch():
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("widget", [TokenHeatmap, TrustPanel])
+@pytest.mark.parametrize("widget", [FeatureMap, TokenHeatmap, TrustPanel])
 def test_one_module_with_nothing_to_load(widget):
     esm, css = str(widget._esm), str(widget._css)
     assert esm.count("export ") == 1

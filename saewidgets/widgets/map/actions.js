@@ -53,14 +53,15 @@ function addActions(view) {
   // Closing a list also ends what it lists, so that the colours say what the list says.
   view.closePanel = () => {
     const closed = view.panel;
+    view.panel = "clusters"; // before the traits change: their listeners close what is still open
     if (closed === "near") view.set("feature", null);
     if (closed === "hits") {
       view.hits = null;
       view.header.search.clear();
     }
     if (closed === "selection") view.set("features", []);
-    view.open(closed === "lit" ? "clusters" : view.hits ? "hits" : view.features.length ? "selection" : view.space.lit && closed !== "lit" ? "lit" : "clusters");
-    view.draw();
+    const next = view.hits ? "hits" : view.features.length ? "selection" : view.space.lit ? "lit" : "clusters";
+    view.open(closed === "lit" ? "clusters" : next);
   };
   view.escape = () => (view.panel === "clusters" ? view.announce(MAP_HINT) : view.closePanel());
   view.frameNeighborhood = () => {

@@ -15,7 +15,8 @@ function followSize(view, signal) {
 
 // Hosts tell of their theme by attributes of the page, systems by a media query.
 function followTheme(changed, signal) {
-  const later = () => setTimeout(() => signal.aborted || changed(), 60);
+  // Some hosts name a theme before its stylesheet has arrived.
+  const later = () => [60, 600].forEach((ms) => setTimeout(() => signal.aborted || changed(), ms));
   const watcher = new MutationObserver(later);
   for (const node of [document.documentElement, document.body]) watcher.observe(node, { attributes: true, attributeFilter: ["class", "theme", "data-jp-theme-light", "data-vscode-theme-kind"] });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", later, { signal });

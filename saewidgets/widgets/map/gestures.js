@@ -90,6 +90,7 @@ function listenToPlane(view, plane, signal) {
       return;
     }
     event.preventDefault();
+    view.tooltip.hide();
     const pixels = event.deltaY * (event.deltaMode === 1 ? 20 : event.deltaMode === 2 ? 400 : 1);
     view.camera.zoomAt(Math.exp(-Math.max(-240, Math.min(240, pixels)) * (event.ctrlKey ? 0.008 : 0.0022)), ...where(event));
   }
@@ -99,7 +100,7 @@ function listenToPlane(view, plane, signal) {
   listen(plane, "pointerup", up, signal);
   listen(plane, "pointercancel", up, signal);
   listen(plane, "pointerleave", () => view.space && view.point(null), signal);
-  listen(plane, "dblclick", (event) => view.space && view.camera.zoomAt(2, ...where(event)), signal);
+  listen(plane, "dblclick", (event) => view.space && pick(where(event)) === null && view.camera.zoomAt(2, ...where(event)), signal);
   plane.addEventListener("wheel", wheel, { signal, passive: false });
   document.addEventListener("wheel", (event) => {
     if (!event.composedPath().includes(plane)) elsewhere = performance.now();

@@ -11,9 +11,11 @@ function createLegend(view) {
     const stops = RAMPS[mode][view.theme.name];
     const bar = make("span", { class: "saew-ramp" });
     bar.style.background = `linear-gradient(to right, ${stops.join(", ")})`;
-    const tell = mode === "density" ? share : brief;
-    return [make("div", { class: "saew-ramp-row" }, make("span", { class: "saew-num" }, tell(span.low)), bar, make("span", { class: "saew-num" }, tell(span.high)))];
+    const [low, high] = ends(mode, span);
+    return [make("div", { class: "saew-ramp-row" }, make("span", { class: "saew-num" }, low), bar, make("span", { class: "saew-num" }, high))];
   }
+
+  const ends = (mode, { low, high }) => [low, high].map(mode === "density" ? share : brief);
 
   function clusters() {
     const alone = view.space.size - view.space.clusters.reduce((sum, cluster) => sum + cluster.members.length, 0);
@@ -26,8 +28,7 @@ function createLegend(view) {
     words() {
       const mode = view.mode();
       if (mode === "cluster") return "cluster";
-      const span = spanOf(view.space, mode);
-      return `${COLOR_MODES[mode].title.toLowerCase()} ${brief(span.low)} to ${brief(span.high)}`;
+      return `${COLOR_MODES[mode].title.toLowerCase()}, ${ends(mode, spanOf(view.space, mode)).join(" to ")}`;
     },
     paint() {
       const mode = view.mode();

@@ -168,9 +168,13 @@ class FeatureMap(Widget):
         if not change["new"].strip():
             self._lighting.cancel()
             return self._lit_up("", None)
-        if self._light is None:
-            raise t.TraitError("no sentence can light up this map: it was made without light")
         self._lighting.submit(change["new"])
+
+    @t.validate("text")
+    def _validate_text(self, proposal: Mapping[str, Any]) -> str:
+        if proposal["value"].strip() and self._light is None:
+            raise t.TraitError("no sentence can light up this map: it was made without light")
+        return proposal["value"]
 
     def _checked(self, given: Any) -> int:
         try:

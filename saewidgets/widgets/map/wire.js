@@ -45,8 +45,9 @@ function wireMap(view) {
   }
 
   function retheme() {
+    const before = view.theme;
     view.theme = themeOf(view.root);
-    if (!view.space) return;
+    if (!view.space || (before.ground === view.theme.ground && before.ink === view.theme.ink)) return;
     view.legend.paint();
     view.side.draw();
     view.restyle();
