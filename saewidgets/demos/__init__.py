@@ -34,6 +34,7 @@ def demo(device: str = "cpu") -> Session:
 
     sae = files.load(DATA / "sae")
     session = Session(demo_model(device), sae, maxima=np.load(DATA / "maxima.npy", allow_pickle=False))
+    session.opened = "s = sw.demo()"
     session.recipes = recipes(sae, DATA / "steering.json")
     return session
 

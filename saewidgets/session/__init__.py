@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from saewidgets.session.panel import SteeringView
@@ -62,7 +63,10 @@ def load(
     name = model if model is not None else dictionary.model_name
     if isinstance(name, str) and not name:
         raise ValueError("the SAE does not name its model: pass it first, as in sw.load('gpt2', sae=…)")
-    return Session(load_model(name, tokenizer, device, dtype), dictionary, hook_name)
+    session = Session(load_model(name, tokenizer, device, dtype), dictionary, hook_name)
+    if isinstance(sae, (str, os.PathLike)) and isinstance(name, str):
+        session.opened = f"s = sw.load({name!r}, sae={os.fspath(sae)!r}, hook_name={session.hook_name!r})"
+    return session
 
 
 def _as_sae(sae: Any, dtype: torch.dtype | None) -> SparseAutoencoder:
