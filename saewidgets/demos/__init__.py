@@ -39,6 +39,7 @@ def demo(device: str = "cpu") -> Session:
         # The reader's own labels do not belong among the package's files.
         session.open_index(DATA / "index", cache_folder() / "labels" / f"{sae.hash()}.csv")
     session.map_folders = (DATA / "map",)
+    session.opened = "s = sw.demo()"
     session.recipes = recipes(sae, DATA / "steering.json")
     return session
 

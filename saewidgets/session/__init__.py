@@ -70,6 +70,8 @@ def load(
     session = Session(load_model(name, tokenizer, device, dtype), dictionary, hook_name)
     if index is not None:
         session.open_index(index)
+    if isinstance(sae, (str, os.PathLike)) and isinstance(name, str):
+        session.opened = f"s = sw.load({name!r}, sae={os.fspath(sae)!r}, hook_name={session.hook_name!r})"
     return session
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 class SteeringView(Steering):
     """Steering by hand."""
 
+    opened: str = ""
+    """The line of Python that opened this session, where it is known, for the panel's "show code"."""
+
     def steer(
         self, prompt: Any = "", strengths: Any = None, *, recipe: str | None = None, **settings: Any
     ) -> SteeringPanel:
@@ -50,6 +53,7 @@ class SteeringView(Steering):
             prompt=prompt,
             strengths=strengths,
             provenance=self.provenance,
+            opened=self.opened,
             **settings,
         )
         self._keep_badge(widget)

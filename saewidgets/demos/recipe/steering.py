@@ -26,7 +26,7 @@ import numpy as np
 
 from saewidgets.analysis import quality
 from saewidgets.analysis.promoted import promoted_tokens
-from saewidgets.analysis.sweep import asking, control_feature
+from saewidgets.analysis.sweep import control_feature
 from saewidgets.analysis.write import Steerer, Style, Written
 from saewidgets.demos import DATA, demo
 from saewidgets.demos.recipe.concepts import CATEGORIES, CONCEPTS, Concept
@@ -160,7 +160,7 @@ class Bench:
 
     def written(self, changes: tuple[Intervention, ...], asked: Concept | None = None) -> list[Written]:
         """Every prompt with every seed, in one batch; prompt by prompt."""
-        prompts = self.prompts if asked is None else [self.tokens(asking(p, asked.ask)) for p in PROMPTS]
+        prompts = self.prompts if asked is None else [self.tokens(f"{p} Answer {asked.ask}.") for p in PROMPTS]
         samplings = [replace(WRITTEN.sampling, seed=seed) for _ in prompts for seed in SEEDS]
         every = [prompt for prompt in prompts for _ in SEEDS]
         return self.steerer.write(every, [changes] * len(every), WRITTEN, samplings=samplings)

@@ -58,7 +58,8 @@ function createAsked(view) {
     released() {
       push();
       const on = Object.keys(model.get("strengths"));
-      if (view.status.state === "writing" || view.status.state === "sweeping") return;
+      view.pending = view.status.state === "writing";
+      if (view.pending || view.status.state === "sweeping") return;
       if (on.length === 1 && sweepOf(view, on[0])) return;
       if (!on.length && !view.written) return;
       asked.write();

@@ -3,7 +3,7 @@ const STEER_HINT = "Switch a feature on, choose a strength, and write. Moving a 
 const PAGE_HINT = "A recorded page: move the slider to read what the model wrote at each strength.";
 
 function createPanelView(model, root, signal) {
-  const view = { model, root, signal, id: crypto.randomUUID?.() ?? String(Math.random()), live: model.get("_live"), status: model.get("_status"), written: null, sweeps: new Map(), compare: "steered", hand: null, own: {} };
+  const view = { model, root, signal, id: crypto.randomUUID?.() ?? String(Math.random()), live: model.get("_live"), status: model.get("_status"), written: null, sweeps: new Map(), compare: "steered", hand: null, own: {}, pending: false };
   const serials = new WeakMap();
   let serial = 0;
   view.serial = (row) => serials.get(row) ?? (serials.set(row, ++serial), serial);
@@ -123,12 +123,18 @@ function render({ model, el }) {
     const before = view.status.state;
     view.status = model.get("_status");
     const { state, error } = view.status;
+    if (state === "stopped") view.pending = false;
     if (before !== state) {
       if (state === "writing" || state === "sweeping") view.announce(stateWords(view));
       else if (state === "stopped") view.announce("Stopped.");
       else if (state === "idle" && before === "sweeping") view.announce("Sweep recorded: the slider now replays it.");
       else if (state === "idle") setTimeout(view.sayText, 50);
       else view.announce(error);
+    }
+    // A hand that let go after the last word was written has steered nothing yet.
+    if (before === "writing" && state === "idle" && view.pending) {
+      view.pending = false;
+      if (!view.written?.changed && shownTexts(view)?.stale) view.asked.write();
     }
     soon();
   }, stop.signal);

@@ -214,9 +214,9 @@ class SteeringPanel(SteeringTraits):
 
     def _beat(self) -> None:
         starts, pieces = self._runs.unsent()
-        if any(pieces.values()):
+        if any(pieces.values()) and self._request is not None:
             pieces = {row: wire.sendable(piece) for row, piece in pieces.items()}
-            self.send({"type": "text", "run": self._run, "starts": starts, "pieces": pieces})
+            self.send({"type": "text", "run": self._request.number, "starts": starts, "pieces": pieces})
         if self._status["state"] == "sweeping":
             self._status = {**self._status, "progress": round(self._runs.progress, 3)}
 
@@ -317,5 +317,6 @@ class SteeringPanel(SteeringTraits):
 
 
 def opening(place: Provenance) -> str:
-    """A line of Python that opens a session like this one, as far as its provenance tells."""
-    return f"s = sw.load({place.model or '…'!r}, sae={place.sae or '…'!r}, hook_name={place.hook_name or '…'!r})"
+    """A line of Python that opens a session like this one; its provenance does not tell where the SAE came from."""
+    given = f"{place.model or '…'!r}, sae='…', hook_name={place.hook_name or '…'!r}"
+    return f"s = sw.load({given})  # {place.sae} {place.sae_hash}".rstrip(" #")
