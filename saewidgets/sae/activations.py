@@ -80,7 +80,7 @@ class ReLU:
     competes = False
 
     def sparse(self, pre: Tensor) -> SparseActs:
-        return _above(pre, pre > 0)
+        return _above(pre, pre.new_zeros(()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ class JumpReLU:
         return f"JumpReLU(threshold={low:.4g})" if low == high else f"JumpReLU(threshold={low:.4g} to {high:.4g})"
 
     def sparse(self, pre: Tensor) -> SparseActs:
-        return _above(pre, (pre > self.threshold) & (pre > 0))
+        return _above(pre, self.threshold.clamp_min(0))
 
 
 @dataclass(frozen=True)
@@ -136,14 +136,15 @@ def _clean(values: Tensor, indices: Tensor) -> SparseActs:
     return SparseActs(torch.where(positive, values, 0), torch.where(positive, indices, 0))
 
 
-def _above(pre: Tensor, mask: Tensor) -> SparseActs:
-    """Linear in the number of active features, where a top-k over d_sae would not be."""
-    rows, cols = mask.nonzero(as_tuple=True)
-    active = pre[rows, cols]
+def _above(pre: Tensor, bar: Tensor) -> SparseActs:
+    """Pre-activations above ``bar``: linear in the number of active features, where a top-k over d_sae would not be."""
+    flat = (pre > bar).reshape(-1).nonzero().squeeze(1)
+    rows = flat // pre.shape[1]
+    cols, active = flat - rows * pre.shape[1], pre.reshape(-1)[flat]
     order = active.sort(descending=True, stable=True).indices
     order = order[rows[order].sort(stable=True).indices]
     rows, cols, active = rows[order], cols[order], active[order]
-    counts = mask.sum(-1)
+    counts = torch.bincount(rows, minlength=len(pre))
     place = torch.arange(len(rows), device=pre.device) - (counts.cumsum(0) - counts)[rows]
     width = max(int(counts.max()), 1) if len(counts) else 1
     values = pre.new_zeros(len(pre), width)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self, get_args
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -255,6 +256,11 @@ class SparseAutoencoder:
         return (x - self.b_dec if self.apply_b_dec_to_input else x), scale, shift
 
     def _pre(self, x: Tensor) -> Tensor:
+        if x.is_cpu and x.dtype == torch.float32 and not torch.is_grad_enabled():
+            # On an AMD machine numpy's OpenBLAS takes 0.6 of the time of torch's MKL for this product.
+            out = np.matmul(x.numpy(), self.W_enc.detach().numpy())
+            out += self.b_enc.detach().numpy()
+            return torch.from_numpy(out)
         return torch.addmm(self.b_enc, x, self.W_enc)
 
 
