@@ -285,6 +285,20 @@ def test_a_full_disk_keeps_what_was_scanned(
     assert bytes_of(folder) == bytes_of(whole)
 
 
+def test_fewer_examples_where_the_files_would_be_too_large(tiny: Tiny, whole: Path, tmp_path: Path) -> None:
+    size = sum(path.stat().st_size for path in whole.glob("*.safetensors"))
+    tiny.scan(tmp_path / "index", most_bytes=size - 1)
+    assert sum(path.stat().st_size for path in (tmp_path / "index").glob("*.safetensors")) < size
+    full, small = Index(whole), Index(tmp_path / "index")
+    for feature in range(tiny.sae.d_sae):
+        kept, every = ({e[:2] + e[5:6] for e in index.examples(feature)} for index in (small, full))
+        assert kept <= every
+        assert {e for e in kept if e[0] == 0} == {e for e in every if e[0] == 0}, "the strongest stay"
+    with pytest.raises(ValueError, match="the index is over 100 bytes with the strongest examples alone"):
+        tiny.scan(tmp_path / "other", most_bytes=100)
+    assert len(store.shards_in(tmp_path / "other")) == len(list(tiny.shards()))
+
+
 def test_a_damaged_index_says_so(whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "index"
     shutil.copytree(whole, folder)
