@@ -18,7 +18,9 @@ function createMain(view) {
 
   function paint(card) {
     title.paint(card);
-    notes.replaceChildren(...card.notes.map((note) => make("p", {}, icon("warn"), make("span", {}, note))));
+    // That it never fires is said below, at length.
+    const told = card.notes.filter((note) => card.count || !note.includes("never fired"));
+    notes.replaceChildren(...told.map((note) => make("p", {}, icon("warn"), make("span", {}, note))));
     silent.hidden = card.count > 0;
     silent.textContent = `This feature never fired on the ${card.n_tokens.toLocaleString("en-US")} tokens scanned: there are no examples of it. It may be dead, or rarer than the corpus is long${view.can.has("test") ? "; try a sentence of your own" : ""}.`;
     tiles.paint(card);
