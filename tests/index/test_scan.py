@@ -190,13 +190,17 @@ def test_processes_give_the_same_bytes(tiny: Tiny, whole: Path, tmp_path: Path) 
 @pytest.mark.slow
 def test_dask_with_a_worker_killed_on_the_way(tiny: Tiny, whole: Path, tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed")
+    import dask
+
     task = workers(tiny.model, tiny.sae, HOOK, tmp_path / "index" / "sae", "cpu", 0)
     with (
+        # A worker that is kept from running for minutes, on a busy machine, is not given up.
+        dask.config.set({"distributed.scheduler.worker-ttl": None}),
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
         distributed.Client(cluster) as client,
     ):
         victim = next(iter(client.run(os.getpid).values()))
-        killer = threading.Thread(target=kill_once_a_shard_is_there, args=(tmp_path / "index", victim))
+        killer = threading.Thread(target=kill_once_a_shard_is_there, args=(tmp_path / "index", victim), daemon=True)
         killer.start()
         tiny.scan(tmp_path / "index", task, executor=client.get_executor())
         killer.join()
