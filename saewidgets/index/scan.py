@@ -213,7 +213,7 @@ def _collect(running: dict[Future[dict[str, np.ndarray]], Shard], kept: _Kept, s
 def _begin(folder: Path, about: Mapping[str, Any]) -> None:
     path = folder / BEGUN
     begun = None
-    with contextlib.suppress(FileNotFoundError, ValueError):
+    with contextlib.suppress(OSError, ValueError):
         begun = json.loads(path.read_bytes())
     if begun is not None:
         _require_same(begun, about, folder, "a scan begun")

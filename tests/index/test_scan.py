@@ -252,7 +252,7 @@ def test_other_inputs_are_refused(tiny: Tiny, whole: Path, tmp_path: Path, finis
         with pytest.raises(Stopped):
             tiny.scan(folder, work)
     with pytest.raises(ValueError, match="the texts are not those"):
-        scan.scan(tiny.work, tiny.shards([TEXTS[0] + "!", *TEXTS[1:]]), folder, tiny.about)
+        scan.scan(tiny.work, tiny.shards(["Another " + TEXTS[0], *TEXTS[1:]]), folder, tiny.about)
     for key, value in (("seed", 1), ("sae_hash", "other"), ("hook_name", "blocks.1.hook_resid_post")):
         with pytest.raises(ValueError, match=f"with {key} .*choose another path"):
             scan.scan(tiny.work, tiny.shards(), folder, {**tiny.about, key: value})
