@@ -345,6 +345,7 @@ def test_stop_keeps_the_words_and_escape_stops_too(lab, panel):
         lab.page.wait_for_function("() => !document.querySelector('.saew-caret')")
         assert text(root) == lab.ask("w.results[1].text")
         root.get_by_role("button", name="Write").click()
+    lab.expect("w._status['state']", "writing")
     lab.tell("w.stop()")
     lab.expect("w._status['state']", "stopped")
 
