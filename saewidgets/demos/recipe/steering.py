@@ -232,7 +232,7 @@ def summary(session: Session, measured: Sequence[dict[str, Any]], ranking: Seque
             "prompts": len(PROMPTS), "seeds": len(SEEDS), "tokens": WRITTEN.max_new_tokens,
             "temperature": WRITTEN.sampling.temperature, "top_p": WRITTEN.sampling.top_p,
             "rate": "concept words a hundred words, promoted tokens struck; 95 % by bootstrap over prompts",
-            "passes": "at least 3 times both controls, intervals apart, 3 different words, perplexity and repetition within limits",
+            "passes": "3 times both controls, intervals apart, 3 different words, perplexity and repetition in limits",
         },
         "ranking": {
             "features": len(ranking),
