@@ -159,6 +159,19 @@ def test_clamp_is_a_public_frozen_record() -> None:
         found.strength = 2.0  # type: ignore[misc]
 
 
+def test_every_kind_of_intervention_is_a_record() -> None:
+    assert sw.at_least(3, 2) == Intervention(3, 2.0, "at_least")
+    assert sw.add(3, 0.3) == Intervention(3, 0.3, "add")
+    assert sw.ablate(3) == sw.clamp(3, 0) == Intervention(3, 0.0)
+    assert as_interventions([sw.at_least(1, 1), sw.add(2, 1)]) == (sw.at_least(1, 1), sw.add(2, 1))
+    with pytest.raises(ValueError, match="named twice"):
+        as_interventions([sw.at_least(1, 1), sw.add(1, 1)])
+    with pytest.raises(ValueError, match="kind must be one of clamp, at_least, add, got 'double'"):
+        Intervention(3, 1.0, "double")  # type: ignore[arg-type]
+    needing = [sw.clamp(1, 2), sw.at_least(1, 2), sw.add(1, 2), sw.ablate(1)]
+    assert [item.needs_maximum for item in needing] == [True, True, False, False]
+
+
 # ---- trust -------------------------------------------------------------------------------------------------------
 
 

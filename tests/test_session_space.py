@@ -277,3 +277,22 @@ def test_a_kept_map_is_read_without_umap(s: Session, tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_the_recipe_ships_is_what_a_session_reads(
+    s: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from saewidgets.demos.recipe.map import build
+
+    folder = tmp_path / "data" / "map"
+    folder.mkdir(parents=True)
+    (folder / "map-0123456789abcdef-0123.npz").write_bytes(b"of another SAE")
+    made = build(s, folder)
+    names = sorted(path.name for path in folder.iterdir())
+    assert [name.split(s.sae.hash())[0] for name in names] == ["logit-medians-", "map-"]
+    monkeypatch.setattr(atlas, "atlas", None)  # nothing may be made again
+    monkeypatch.setattr(space, "logit_medians", None)
+    fresh = sw.load(s.model, sae=s.sae)
+    fresh.map_folders = (folder,)
+    assert same(fresh.layout(), made)
+    assert fresh.neighbors(3, distance="logit").rank_logit.tolist() == list(range(1, 11))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,7 +72,7 @@ class Cards:
             provenance=self.provenance,
         )
 
-    def labels_of(self, labeller: Callable[[FeatureCardData], str], limit: int | None = None) -> dict[int, str]:
+    def labels_of(self, labeller: Callable[[FeatureCardData], Any], limit: int | None = None) -> dict[int, Any]:
         """What a callable calls the features that fire, the ``limit`` most frequent first."""
         from tqdm.auto import tqdm
 
@@ -156,7 +157,7 @@ class Cards:
         values[feature] = -np.inf
         best = np.lexsort((np.arange(len(values)), -values))[:RELATED]
         labels = self.index.labels
-        return [Related(int(f), float(values[f]), labels[f]) for f in best if values[f] > 0]
+        return [Related(int(f), float(values[f]), labels[int(f)]) for f in best if values[f] > 0]
 
     def _notes(self, feature: int) -> list[str]:
         count, n = int(self.index.counts[feature]), self.index.n_tokens

@@ -113,11 +113,11 @@ def final_norm(model: LanguageModel) -> torch.nn.Module:
 @torch.inference_mode()
 def _diagonal(norm: Any, weight: Tensor) -> tuple[Tensor, bool]:
     """The norm's scale, and whether it subtracts the mean, found by asking it: architectures spell both differently."""
-    d = weight.shape[1]
-    probe = torch.ones(1, d, dtype=torch.float32, device=weight.device)
-    probe[:, ::2] = -1.0  # mean 0 (but for odd d), mean square 1
+    probe = torch.ones(1, weight.shape[1], dtype=torch.float32, device=weight.device)
+    probe[:, ::2] = -1.0
     kept = next(norm.parameters()).dtype
-    with_probe, without = (norm((sign * probe).to(kept)).float() for sign in (1, -1))
-    shifted = norm((probe + 3.0).to(kept)).float()
-    scale = ((with_probe - without) / (2 * probe))[0]
-    return scale, bool(torch.allclose(shifted, with_probe, atol=0.05 * float(scale.abs().max())))
+    forth, back, shifted = (norm(x.to(kept)).float() for x in (probe, -probe, probe + 3.0))
+    centres = bool(torch.allclose(shifted, forth, atol=0.05 * float((forth - back).abs().max())))
+    normal = probe - probe.mean() if centres else probe  # the mean is 0 but for an odd width
+    normal = normal / normal.square().mean().sqrt()
+    return ((forth - back) / (2 * normal))[0], centres

@@ -63,8 +63,8 @@ def neuron_correlations(
         go_on(stop)
         part = by_feature[:, start : start + FEATURES]
         fires = np.diff(part.indptr)
-        mean = np.asarray(part.sum(0)).ravel() / acts.shape[0]
-        spread = np.sqrt(np.maximum(np.asarray(part.multiply(part).sum(0)).ravel() - acts.shape[0] * mean**2, 0))
+        mean = np.asarray(part.sum(0)).ravel() / len(post)
+        spread = np.sqrt(np.maximum(np.asarray(part.multiply(part).sum(0)).ravel() - len(post) * mean**2, 0))
         with np.errstate(invalid="ignore", divide="ignore"):
             found = np.nan_to_num((part.T @ post) / spread[:, None], posinf=0, neginf=0)
         best = np.argsort(-np.abs(found), axis=1, kind="stable")[:, :K]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import weakref
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from saewidgets.analysis.sample import passages
 from saewidgets.lm.model import LanguageModel
 from saewidgets.sae.autoencoder import SparseAutoencoder
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 FINAL_NORMS = ("model.norm", "transformer.ln_f", "gpt_neox.final_layer_norm", "model.language_model.norm",
                "model.decoder.final_layer_norm", "model.final_layernorm")  # fmt: skip
+_common: weakref.WeakKeyDictionary[LanguageModel, Tensor] = weakref.WeakKeyDictionary()
 
 
 def writes_to_logits(model: LanguageModel, sae: SparseAutoencoder) -> bool:
@@ -23,16 +26,38 @@ def writes_to_logits(model: LanguageModel, sae: SparseAutoencoder) -> bool:
     return sae.d_out == model.d_model
 
 
+def common_tokens(model: LanguageModel, words: Iterable[str] = ()) -> Tensor:
+    """The tokens of the built-in sample of text and the first token of every one of ``words``, int64, ascending.
+
+    Rows of the unembedding that were hardly ever trained stand out in any direction; what a feature promotes is looked
+    for among tokens that texts are made of.
+    """
+    if model not in _common:
+        special = set(model.tokenizer.all_special_ids)
+        found = {token for passage in passages() for token in model.tokens(passage, prepend_bos=False).ids}
+        _common[model] = torch.tensor(sorted(found - special))
+    ids = [model.tokenizer(f" {word}", add_special_tokens=False)["input_ids"][0] for word in words]
+    return torch.cat([_common[model], torch.tensor(ids, dtype=torch.int64)]).unique()
+
+
 @torch.inference_mode()
-def promoted_tokens(model: LanguageModel, sae: SparseAutoencoder, features: Sequence[int], k: int = 10) -> Tensor:
+def promoted_tokens(
+    model: LanguageModel,
+    sae: SparseAutoencoder,
+    features: Sequence[int],
+    k: int = 10,
+    among: Tensor | None = None,
+) -> Tensor:
     """The ``k`` tokens each feature raises most, best first: int64 ``[n, k]``; ``[n, 0]`` where there is no such path.
 
-    Direction → weight of the final norm (its diagonal approximation) → unembedding (Bricken et al. 2023).
+    Direction → weight of the final norm (its diagonal approximation) → unembedding (Bricken et al. 2023), among
+    `common_tokens` unless others are given.
     """
     if not writes_to_logits(model, sae):
         return torch.zeros(len(features), 0, dtype=torch.int64)
-    logits = _through_norm(model, sae.W_dec[list(features)]) @ _unembedding(model).T
-    return logits.topk(min(k, logits.shape[1]), dim=1).indices.cpu()
+    among = common_tokens(model) if among is None else among
+    logits = _through_norm(model, sae.W_dec[list(features)]) @ _unembedding(model)[among.to(model.device)].T
+    return among[logits.topk(min(k, logits.shape[1]), dim=1).indices.cpu()]
 
 
 @torch.inference_mode()
@@ -57,7 +82,7 @@ def _unembedding(model: LanguageModel) -> Tensor:
 def _through_norm(model: LanguageModel, directions: Tensor) -> Tensor:
     W_U = _unembedding(model)
     directions = directions.detach().to(W_U)
-    norm = final_norm(model)
+    norm: Any = final_norm(model)
     if norm is None:
         return directions
     if isinstance(norm, nn.LayerNorm):

@@ -224,7 +224,7 @@ class Index:
         """Phi with every feature over the sampled tokens, float64 ``[d_sae]``; NaN where one of the two never fires."""
         by_feature = self.sample_by_feature
         rows = by_feature.indices[by_feature.indptr[feature] : by_feature.indptr[feature + 1]]
-        n, fires = by_feature.shape[0], np.diff(by_feature.indptr).astype(np.float64)
+        n, fires = len(self._file("sample")["key"]), np.diff(by_feature.indptr).astype(np.float64)
         both = np.bincount(self.sample[rows].indices, minlength=self.d_sae).astype(np.float64)
         mine = float(len(rows))
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -81,5 +81,5 @@ class Merged:
         chance = priority(key, self.seed)
         first = np.lexsort((key, chance))[: summaries.SAMPLE]
         if len(first) == summaries.SAMPLE:
-            self._bars = Bars(self._bars.value, self._bars.priority, chance[first[-1]])
+            self._bars = Bars(self._bars.value, self._bars.priority, np.uint64(chance[first[-1]]))
         self._sample = TokenSample(key, active).take(first[np.argsort(key[first])])

@@ -39,6 +39,7 @@ def scan(
     executor: Executor | None = None,
     per_interval: int = PER_INTERVAL,
     sample_tokens: int | None = None,
+    most_bytes: int | None = None,
     stop: threading.Event | None = None,
 ) -> Path:
     """Write the statistics of a corpus into ``folder``, continuing a scan that was begun there with the same inputs.
@@ -52,12 +53,14 @@ def scan(
         folder: where the index will be.
         about: what the numbers depend on: a `fingerprint`, ``seed``, and how the corpus was cut.
         executor: any `concurrent.futures.Executor`; None reads here.
-        per_interval: examples kept of each interval.
+        per_interval: examples kept of each interval; fewer where the files would be over ``most_bytes``.
         sample_tokens: tokens kept for co-activation, at most `SAMPLE`, which is the default.
+        most_bytes: size of all files together; any by default.
         stop: set it to end the scan; finished shards are kept.
 
     Raises:
-        ValueError: when the folder holds an index or a begun scan of other inputs or another corpus.
+        ValueError: when the folder holds an index or a begun scan of other inputs or another corpus, or the files are
+            too large; then shards are kept, too.
         OSError: when it cannot be written; finished shards are kept.
         Stopped: when ``stop`` was set.
     """
@@ -82,9 +85,13 @@ def scan(
                 arrays = kept.commit(shard, work(shard, kept.merged.bars))
             kept.join(arrays)
     _require_tokens(kept.merged)
-    files = finish(kept.merged, kept.windows, per_interval, sample_tokens)
-    kept.close(files)
-    return folder
+    for count in range(per_interval, -1, -1):
+        arrays = finish(kept.merged, kept.windows, count, sample_tokens)
+        files = {f"{name}.safetensors": store.pack(part) for name, part in arrays.items()}
+        if most_bytes is None or sum(map(len, files.values())) <= most_bytes:
+            kept.close(files)
+            return folder
+    raise ValueError(f"the index is over {most_bytes:,} bytes with the strongest examples alone: show fewer windows")
 
 
 def local(reader: Reader, seed: int = 0, stop: threading.Event | None = None) -> Work:
@@ -166,7 +173,7 @@ class _Kept:
                 found.append(np.array(arrays["window_tokens"][start[window] : start[window + 1]]))
         return found
 
-    def close(self, files: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    def close(self, files: Mapping[str, bytes]) -> None:
         """Write the index; then the shards are no longer needed."""
         known = {
             **self.about,
@@ -174,8 +181,7 @@ class _Kept:
             "n_tokens": self.merged.n_tokens,
             "n_windows": self._n_windows,
         }
-        packed = {f"{name}.safetensors": store.pack(arrays) for name, arrays in files.items()}
-        store.write_files(self.folder, packed, known)
+        store.write_files(self.folder, files, known)
         shutil.rmtree(self.folder / "shards", ignore_errors=True)
         (self.folder / BEGUN).unlink(missing_ok=True)
 
@@ -207,7 +213,7 @@ def _collect(running: dict[Future[dict[str, np.ndarray]], Shard], kept: _Kept, s
 def _begin(folder: Path, about: Mapping[str, Any]) -> None:
     path = folder / BEGUN
     begun = None
-    with contextlib.suppress(FileNotFoundError, ValueError):
+    with contextlib.suppress(OSError, ValueError):
         begun = json.loads(path.read_bytes())
     if begun is not None:
         _require_same(begun, about, folder, "a scan begun")

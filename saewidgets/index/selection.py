@@ -51,6 +51,18 @@ def ranks(groups: np.ndarray) -> np.ndarray:
     return place - np.maximum.accumulate(np.where(new, place, 0))
 
 
+def order_by(*columns: np.ndarray) -> np.ndarray:
+    """`np.lexsort` of integers from 0 up, the last column first, by radix: numpy sorts 16 bits in linear time."""
+    order = np.arange(len(columns[0]))
+    for column in columns:
+        unsigned = column.astype(f"u{column.itemsize}", copy=False)
+        most = int(unsigned.max()) if len(unsigned) else 0
+        for shift in range(0, most.bit_length(), 16):
+            digit = (unsigned >> unsigned.dtype.type(shift)).astype(np.uint16)  # the lowest 16 bits
+            order = order[np.argsort(digit[order], kind="stable")]
+    return order
+
+
 @dataclass(frozen=True, eq=False)
 class Examples:
     """Firings of features, one a row.
@@ -97,14 +109,15 @@ class Examples:
 
 def strongest(feature: np.ndarray, value: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows by (feature, value desc, key), and the rank of each within its feature."""
-    order = np.lexsort((key, -value, feature))
+    falling = np.uint32(0xFFFFFFFF) - value.view(np.uint32)  # positive floats sort as their bits do
+    order = order_by(key, falling, feature)
     return order, ranks(feature[order])
 
 
 def sampled(feature: np.ndarray, value: np.ndarray, key: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows by (feature, bin, priority, key), and the rank of each within its feature and bin."""
+    """Rows by (feature, bin, priority), and the rank of each within its feature and bin; priorities never tie."""
     group = feature.astype(np.int64) * BINS + log_bin(value)
-    order = np.lexsort((key, priority(key, seed), group))
+    order = order_by(priority(key, seed), group)
     return order, ranks(group[order])
 
 
@@ -114,7 +127,7 @@ def selected(feature: np.ndarray, value: np.ndarray, key: np.ndarray, seed: int)
     for (order, rank), most in ((strongest(feature, value, key), TOP), (sampled(feature, value, key, seed), PER_BIN)):
         kept[order[rank < most]] = True
     rows = np.flatnonzero(kept)
-    return rows[np.lexsort((key[rows], feature[rows]))]
+    return rows[order_by(key[rows], feature[rows])]
 
 
 @dataclass(frozen=True, eq=False)

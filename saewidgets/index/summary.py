@@ -102,7 +102,7 @@ def summarise(shard: Shard, firings: Firings, bars: Bars | None = None, seed: in
         seed: of the samples.
     """
     by_feature = firings.acts.tocsc()  # a counting sort; within a feature tokens keep their order
-    d_sae = by_feature.shape[1]
+    d_sae = len(by_feature.indptr) - 1
     row, value = by_feature.indices, by_feature.data
     counts = np.diff(by_feature.indptr).astype(np.int64)
     feature = np.repeat(np.arange(d_sae, dtype=np.int32), counts)

@@ -63,7 +63,7 @@ def _ranked(
     table: scipy.sparse.csr_array, base: np.ndarray, most: int, least_share: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """The tokens that tell most of each feature, by number where they tell the same, and their shares."""
-    n = table.shape[0]
+    n = len(table.indptr) - 1
     feature = np.repeat(np.arange(n), np.diff(table.indptr))
     token, share = table.indices, table.data / np.bincount(feature, weights=table.data, minlength=n)[feature]
     tells = share * np.log(share / base[token])

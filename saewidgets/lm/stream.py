@@ -13,7 +13,7 @@ class TextStream:
 
     Args:
         tokenizer: a Hugging Face tokenizer.
-        stop_strings: the text ends before the first of these that appears.
+        stop_strings: the text ends before the first of these to be complete.
         emit: receives every piece.
 
     Raises:
@@ -71,10 +71,10 @@ class TextStream:
         if self.ended:
             return
         self._held += piece
-        found = [at for stop in self._stops if (at := self._held.find(stop)) >= 0]
+        found = [(at + len(stop), at) for stop in self._stops if (at := self._held.find(stop)) >= 0]
         if found:
             self.ended = True
-            self._give(self._held[: min(found)])
+            self._give(self._held[: min(found)[1]])
             self._held = ""
             return
         keep = self._perhaps()

@@ -109,7 +109,7 @@ def test_a_feature_without_a_direction_cannot_be_added(tiny_sae: SparseAutoencod
 
 @pytest.mark.parametrize("item", [clamp(3, 4.0), at_least(3, 2.0), add(3, 0.4), ablate(3)])
 def test_a_random_direction_changes_as_much_elsewhere(any_sae: SparseAutoencoder, item: Intervention) -> None:
-    x = torch.randn(1, 40, 32, generator=torch.Generator().manual_seed(2)) * 3
+    x = torch.randn(1, 400, 32, generator=torch.Generator().manual_seed(2)) * 3
     own = edited(any_sae, [(item,)], x) - x
     other = edited(any_sae, [(replace(item, random=5),)], x) - x
     torch.testing.assert_close(own.norm(dim=-1), other.norm(dim=-1), atol=1e-3, rtol=1e-3)

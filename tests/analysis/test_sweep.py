@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from saewidgets.analysis.promoted import promoted_tokens, promoters
+from saewidgets.analysis.promoted import common_tokens, promoted_tokens, promoters
+from saewidgets.analysis.sample import passages
 from saewidgets.analysis.steer import Units
 from saewidgets.analysis.sweep import Controls, asking, control_feature, sweep
 from saewidgets.analysis.write import Steerer, Style
@@ -116,7 +117,15 @@ def test_promoted_tokens_are_those_the_unembedding_raises(tiny: LanguageModel, a
     if "gpt2" in tiny.name:
         direction = direction - direction.mean(-1, keepdim=True)
     logits = (direction * norm.weight.double()) @ module.get_output_embeddings().weight.double().T
-    assert promoted_tokens(tiny, any_sae, [3, 20], 5).tolist() == logits.topk(5).indices.tolist()
+    everything = torch.arange(logits.shape[1])
+    assert promoted_tokens(tiny, any_sae, [3, 20], 5, everything).tolist() == logits.topk(5).indices.tolist()
+    common = {token for text in passages() for token in tiny.tokens(text, prepend_bos=False).ids}
+    assert common_tokens(tiny).tolist() == sorted(common) and 0 not in common
+    rare = torch.tensor([token not in common for token in range(logits.shape[1])])
+    usual = logits.masked_fill(rare, float("-inf")).topk(5).indices.tolist()
+    assert promoted_tokens(tiny, any_sae, [3, 20], 5).tolist() == usual
+    (ferry,) = {tiny.tokenizer(" ferry")["input_ids"][0]}
+    assert common_tokens(tiny, ["ferry"]).tolist() == sorted({*common, ferry})
     best = int(logits[0].argmax())
     assert float(promoters(tiny, any_sae, [best])[3]) > 1.5
 

@@ -212,7 +212,9 @@ def test_hostile_tokens_and_labels_are_only_text(page):
 
 def test_text_from_right_to_left_is_mirrored(page):
     tokens = ["שלום", " על", " הגשר", " הגדול"]
-    opened = page(FeatureCard(make_card(10, top=[Example(tokens, np.array([0, 0, 9, 0], np.float32), 2)]), make_list()), None)
+    opened = page(
+        FeatureCard(make_card(10, top=[Example(tokens, np.array([0, 0, 9, 0], np.float32), 2)]), make_list()), None
+    )
     line = opened.locator(".saew-line").first
     assert line.get_attribute("dir") == "rtl"
     before, about = (line.locator(place).bounding_box() for place in (".saew-t >> nth=0", ".saew-about"))

@@ -103,10 +103,11 @@ def test_fewer_tokens_take_fewer_shards(work: Path) -> None:
 def test_an_index_over_the_limit_is_not_shipped(
     tiny_llama: LanguageModel, tiny_sae: SparseAutoencoder, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    folder = recipe.build(tiny_llama, tiny_sae, work, tmp_path / "shipped")
     monkeypatch.setattr(recipe, "LIMIT", 1000)
     with pytest.raises(ValueError, match="over 1,000: show fewer windows or examples"):
-        recipe.build(tiny_llama, tiny_sae, work, tmp_path / "shipped")
-    assert not (tmp_path / "shipped").exists()
+        recipe.ship(folder, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 # What is shipped ---------------------------------------------------------------------------------------------------

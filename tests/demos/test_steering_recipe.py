@@ -22,7 +22,7 @@ from saewidgets.analysis.write import Steerer, Style
 from saewidgets.demos.recipe import ranking, steering
 from saewidgets.demos.recipe.concepts import CATEGORIES, CONCEPTS, Concept
 from saewidgets.demos.recipe.effect import Interval, count, counted_words, passes, rate, share
-from saewidgets.demos.recipe.matching import candidates, hits
+from saewidgets.demos.recipe.matching import candidates, hits, promoted_ids
 from saewidgets.lm.capture import capture, logits_with
 from saewidgets.lm.model import LanguageModel
 from saewidgets.lm.sampling import Sampling
@@ -174,7 +174,7 @@ def test_candidates_come_from_what_features_fire_on_and_promote(session: Session
             shares.append(np.mean(best) / maximum if maximum else 0.0)
         own = MADE_UP.index(candidate.concept)
         assert candidate.contrast == pytest.approx(shares[own] - shares[1 - own], abs=1e-4)
-        promoted = promoted_tokens(session.model, session.sae, [candidate.feature], 30).numpy()
+        promoted = promoted_ids(session, [candidate.feature], MADE_UP)
         words = [session.model.tokenizer.decode([i]).strip().lower() for i in promoted[0]]
         assert candidate.hits == sum(word in candidate.concept.words for word in words)
         assert hits(session, promoted, candidate.concept).tolist() == [candidate.hits]

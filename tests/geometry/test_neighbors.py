@@ -84,15 +84,18 @@ def test_duplicates_are_each_others_nearest() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.lists(st.integers(-1, 1), min_size=2, max_size=2), min_size=3, max_size=14), st.integers(1, 13))
-def test_ties_go_to_the_lower_number(rows: list[list[int]], k: int) -> None:
-    # Eight directions at most: nearly everything is tied, and their cosines are equal to the bit.
-    measure = Cosine(torch.tensor(rows, dtype=torch.float32))
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(-2, 2)), min_size=3, max_size=14), st.integers(1, 13))
+def test_ties_go_to_the_lower_number(rows: list[tuple[int, int]], k: int) -> None:
+    # Along the axes cosines are −1, 0 and 1 to the bit, in whatever order they are summed: nearly everything is tied.
+    vectors = torch.zeros(len(rows), 3)
+    for row, (axis, length) in enumerate(rows):
+        vectors[row, axis] = length
+    measure = Cosine(vectors)
     k = min(k, measure.n - 1)
     table = nearest(measure, k)
     exact = measure.of(torch.arange(measure.n)).double().numpy()
     exact[:, ~measure.present.numpy()] = np.nan
-    for dense in (0, 16, 10**9):  # everything looked at, some, only what is better
+    for dense in (0, 16, 10**9):  # only what is better is looked at, some, everything
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(symmetric, "DENSE", dense)
             patch.setattr(symmetric, "STRIP", 3)

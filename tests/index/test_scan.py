@@ -190,13 +190,17 @@ def test_processes_give_the_same_bytes(tiny: Tiny, whole: Path, tmp_path: Path) 
 @pytest.mark.slow
 def test_dask_with_a_worker_killed_on_the_way(tiny: Tiny, whole: Path, tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed")
+    import dask
+
     task = workers(tiny.model, tiny.sae, HOOK, tmp_path / "index" / "sae", "cpu", 0)
     with (
+        # A worker that is kept from running for minutes, on a busy machine, is not given up.
+        dask.config.set({"distributed.scheduler.worker-ttl": None}),
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
         distributed.Client(cluster) as client,
     ):
         victim = next(iter(client.run(os.getpid).values()))
-        killer = threading.Thread(target=kill_once_a_shard_is_there, args=(tmp_path / "index", victim))
+        killer = threading.Thread(target=kill_once_a_shard_is_there, args=(tmp_path / "index", victim), daemon=True)
         killer.start()
         tiny.scan(tmp_path / "index", task, executor=client.get_executor())
         killer.join()
@@ -248,7 +252,7 @@ def test_other_inputs_are_refused(tiny: Tiny, whole: Path, tmp_path: Path, finis
         with pytest.raises(Stopped):
             tiny.scan(folder, work)
     with pytest.raises(ValueError, match="the texts are not those"):
-        scan.scan(tiny.work, tiny.shards([TEXTS[0] + "!", *TEXTS[1:]]), folder, tiny.about)
+        scan.scan(tiny.work, tiny.shards(["Another " + TEXTS[0], *TEXTS[1:]]), folder, tiny.about)
     for key, value in (("seed", 1), ("sae_hash", "other"), ("hook_name", "blocks.1.hook_resid_post")):
         with pytest.raises(ValueError, match=f"with {key} .*choose another path"):
             scan.scan(tiny.work, tiny.shards(), folder, {**tiny.about, key: value})
@@ -283,6 +287,20 @@ def test_a_full_disk_keeps_what_was_scanned(
     assert not list(folder.rglob(".*")), "no half-written file is left"
     tiny.scan(folder)
     assert bytes_of(folder) == bytes_of(whole)
+
+
+def test_fewer_examples_where_the_files_would_be_too_large(tiny: Tiny, whole: Path, tmp_path: Path) -> None:
+    size = sum(path.stat().st_size for path in whole.glob("*.safetensors"))
+    tiny.scan(tmp_path / "index", most_bytes=size - 1)
+    assert sum(path.stat().st_size for path in (tmp_path / "index").glob("*.safetensors")) < size
+    full, small = Index(whole), Index(tmp_path / "index")
+    for feature in range(tiny.sae.d_sae):
+        kept, every = ({e[:2] + e[5:6] for e in index.examples(feature)} for index in (small, full))
+        assert kept <= every
+        assert {e for e in kept if e[0] == 0} == {e for e in every if e[0] == 0}, "the strongest stay"
+    with pytest.raises(ValueError, match="the index is over 100 bytes with the strongest examples alone"):
+        tiny.scan(tmp_path / "other", most_bytes=100)
+    assert len(store.shards_in(tmp_path / "other")) == len(list(tiny.shards()))
 
 
 def test_a_damaged_index_says_so(whole: Path, tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def test_an_error_is_shown_and_the_next_question_answered(space):
     for feature in (3, 4):
         ask(widget, type="neighbors", view="v", feature=feature, distance="coactivation", k=5)
         settle(widget._asking)
-    assert sent[0][0] == {"type": "failed", "message": "no index: run s.scan first", "asked": [3, "coactivation"]}
+    assert sent[0][0] == {"type": "failed", "message": "no index: run s.scan first", "asked": [3, "coactivation", 5]}
     assert sent.blob("neighbors")[1]["features"].tolist() == [1]
 
 

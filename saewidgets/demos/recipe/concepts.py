@@ -221,7 +221,7 @@ CONCEPTS: tuple[Concept, ...] = (
              "WARNING: DO NOT OPEN THIS DOOR WHILE THE TRAIN IS MOVING.",
              "THIS IS ALL THAT YOU HAVE TO KNOW."),
     _concept("numbers and tables", "language or format", "with many numbers, as a table",
-             "0|1|2|3|4|5|6|7|8|9|10|12|15|20|25|30|50|100|1000|%|percent|\\||total|number|average|table|sum|rate|figure|million",
+             "0|1|2|3|4|5|6|7|8|9|10|12|15|20|25|30|50|100|1000|%|percent|total|number|average|table|sum|rate|figure|million",
              "| year | total |\n| 1990 | 12 |\n| 2000 | 25 |",
              "Of 100 people, 25 (25%) said yes, 50 said no.",
              "3, 5, 8, 13, 21, 34, 55"),

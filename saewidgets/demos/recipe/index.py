@@ -30,9 +30,9 @@ from saewidgets.sae import files
 from saewidgets.sae.autoencoder import SparseAutoencoder
 
 TOKENS = 2_100_000
-PER_INTERVAL, SAMPLE_TOKENS = 2, 24_000
-SHOWN = 6_000  # windows examples may come from: what fits into 20 MB
-LIMIT = 20_000_000  # bytes
+PER_INTERVAL, SAMPLE_TOKENS = 3, 20_000
+SHOWN = 5_500  # windows examples may come from
+LIMIT, MEANING = 20_000_000, 3_000_000  # bytes of all files, and of what the weights add to the scan's
 TRAIN, CHATS = "train", "chats"
 GROUPS = (CHATS, TRAIN)  # of the harvest, in this order
 
@@ -69,6 +69,7 @@ def build(
         about,
         per_interval=PER_INTERVAL,
         sample_tokens=SAMPLE_TOKENS,
+        most_bytes=LIMIT - MEANING,
     )
     name_sources(scratch, work, paths)
     add_meaning(scratch, model, sae, sae.hook_name)
@@ -100,7 +101,7 @@ def number_of(path: Path) -> int:
 
 
 def corpus_shards(work: Path, paths: Sequence[Path]) -> Iterator[Shard]:
-    """The windows of each harvested shard, numbered through; the first 6,000 that may be shipped are shown."""
+    """The windows of each harvested shard, numbered through; the first 5,500 that may be shipped are shown."""
     first, left = 0, SHOWN
     for number, (group, part) in enumerate(_parts(work, paths)):
         pairs = zip(group.rows[part], group.lengths[part], strict=True)

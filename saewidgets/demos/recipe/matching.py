@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from saewidgets.analysis.promoted import promoted_tokens
+from saewidgets.analysis.promoted import common_tokens, promoted_tokens
 from saewidgets.demos.recipe.concepts import Concept
 from saewidgets.demos.recipe.ranking import Score
 from saewidgets.session import Session
@@ -51,10 +51,13 @@ def strongest(session: Session, concepts: Sequence[Concept]) -> np.ndarray:
     return np.array(found) / np.where(maxima > 0, maxima, np.inf)
 
 
-def promoted_ids(session: Session, features: Sequence[int], k: int = PROMOTED) -> np.ndarray:
-    """The tokens each feature promotes, int64 ``[n, k]``."""
+def promoted_ids(
+    session: Session, features: Sequence[int], concepts: Sequence[Concept], k: int = PROMOTED
+) -> np.ndarray:
+    """The tokens each feature promotes, among common ones and those of the concepts' words: int64 ``[n, k]``."""
+    among = common_tokens(session.model, [word for concept in concepts for word in concept.words])
     parts = [features[start : start + 256] for start in range(0, len(features), 256)]
-    return torch.cat([promoted_tokens(session.model, session.sae, part, k) for part in parts]).numpy()
+    return torch.cat([promoted_tokens(session.model, session.sae, part, k, among) for part in parts]).numpy()
 
 
 def hits(session: Session, promoted: np.ndarray, concept: Concept) -> np.ndarray:
@@ -76,7 +79,7 @@ def candidates(
     place = 1 - np.arange(len(features)) / len(features)
     activity = strongest(session, concepts)[:, features]
     contrast = activity - (activity.sum(0) - activity) / max(len(concepts) - 1, 1)
-    promoted = promoted_ids(session, features)
+    promoted = promoted_ids(session, features, concepts)
     found = []
     for concept, own in zip(concepts, contrast, strict=True):
         number = hits(session, promoted, concept)

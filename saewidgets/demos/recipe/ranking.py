@@ -18,7 +18,7 @@ from saewidgets.lm.capture import capture
 from saewidgets.lm.tokens import Tokens
 from saewidgets.records import clamp
 
-NEUTRAL = ("From my experience,", "I think that the", "There was a")
+NEUTRAL = ("From my experience,", "I think that the")
 BATCH = 64
 CHUNK = 512  # features a line of the file
 TOP = 20  # promoted tokens the score looks at

@@ -7,7 +7,8 @@ Run ``python -m saewidgets.demos.recipe.steering`` (about 25 minutes on two core
 3. The strength is the sweet spot of a small sweep: largest effect with perplexity and repetition within limits.
 4. The effect is the rate of the concept's words, less those the feature promotes, over `PROMPTS` × `SEEDS`, against a
    random direction of equal norm and another feature of similar density at the same strength. It counts when it is
-   three times both, with 95 % intervals apart, and its texts are within the limits too.
+   three times both, with 95 % intervals apart and at least `DISTINCT` different words, and its texts are within the
+   limits too.
 
 A category without such a feature is named as missing.
 """
@@ -31,7 +32,7 @@ from saewidgets.analysis.write import Steerer, Style, Written
 from saewidgets.demos import DATA, demo
 from saewidgets.demos.recipe.concepts import CATEGORIES, CONCEPTS, Concept
 from saewidgets.demos.recipe.effect import Interval, counted_words, passes, rate, share
-from saewidgets.demos.recipe.matching import Candidate, candidates
+from saewidgets.demos.recipe.matching import Candidate, candidates, promoted_ids
 from saewidgets.demos.recipe.ranking import NEUTRAL, Score, rank, strength_of
 from saewidgets.lm.cache import write_json
 from saewidgets.lm.sampling import Sampling
@@ -65,6 +66,7 @@ SEEDS = (0, 1, 2)
 WRITTEN = Style(Sampling(temperature=0.8, top_p=0.95), max_new_tokens=32)
 PUSHES = (0.15, 0.25, 0.35, 0.5, 0.7)
 """How long a change may be, in median residual norms: from hardly felt to too much (DESIGN §5)."""
+DISTINCT = 3  # words of the list that must appear at least: a feature that repeats one is no concept
 SWEPT = 4  # prompts on which the sweet spot is looked for
 MINUTES = 25.0
 Texts = list[list[str]]
@@ -124,15 +126,16 @@ class Bench:
         """Everything about one candidate; controls only where there is an effect to compare."""
         concept, feature = candidate.concept, candidate.feature
         model, sae = self.steerer.model, self.steerer.sae
-        ids = promoted_tokens(model, sae, [feature], 30)[0].tolist()
-        promoted = model.tokenizer.batch_decode([[number] for number in ids])
+        ids = promoted_tokens(model, sae, [feature], 10)[0].tolist()
+        struck = promoted_ids(self.session, [feature], [concept])[0].tolist()
+        promoted = model.tokenizer.batch_decode([[number] for number in struck])
         words = counted_words(concept.words, promoted)
         row = {
             "concept": concept.name, "category": concept.category, "feature": feature,
             "contrast": round(candidate.contrast, 3), "hits": candidate.hits,
             "promoted": promoted[:10], "struck": [word for word in concept.words if word not in words],
         }  # fmt: skip
-        strength = self.sweet_spot(feature, ids[:10])
+        strength = self.sweet_spot(feature, ids)
         if strength is None:
             return {**row, "verdict": "no strength within the limits"}
         change = (clamp(feature, strength),)
@@ -141,6 +144,7 @@ class Bench:
         row |= {"strength": round(strength, 3), **sense, "examples": [own[0] for own in texts[:4]]}
         row["rates"] = {"steered": rate(texts, words), "bare": rate(self.bare, words)}
         row["shares"] = {"steered": share(texts, words), "bare": share(self.bare, words)}
+        row["distinct_words"] = sum(share(texts, [word]).value > 0 for word in words)
         if row["rates"]["steered"].value < 2 * row["rates"]["bare"].value or not row["rates"]["steered"].value:
             return {**row, "verdict": "no effect"}
         other = control_feature(sae, feature, self.density, self.steerer.units.maxima)
@@ -153,6 +157,7 @@ class Bench:
         asked = _texts(self.written((), concept))
         row["rates"]["prompt"], row["shares"]["prompt"] = rate(asked, words), share(asked, words)
         proved = passes(row["rates"]["steered"], [row["rates"][name] for name in arms]) and other is not None
+        proved &= row["distinct_words"] >= DISTINCT
         sensible = sense["perplexity"] <= quality.PERPLEXITY * self.limits["perplexity"]
         sensible &= sense["repetition"] <= self.limits["repetition"] + quality.REPETITION
         verdict = "passes" if proved and sensible else "not three times the controls" if sensible else "out of limits"
@@ -227,7 +232,7 @@ def summary(session: Session, measured: Sequence[dict[str, Any]], ranking: Seque
             "prompts": len(PROMPTS), "seeds": len(SEEDS), "tokens": WRITTEN.max_new_tokens,
             "temperature": WRITTEN.sampling.temperature, "top_p": WRITTEN.sampling.top_p,
             "rate": "concept words a hundred words, promoted tokens struck; 95 % by bootstrap over prompts",
-            "passes": "at least 3 times both controls, intervals apart, perplexity and repetition within limits",
+            "passes": "3 times both controls, intervals apart, 3 different words, perplexity and repetition in limits",
         },
         "ranking": {
             "features": len(ranking),

@@ -66,7 +66,7 @@ class Answers:
     ) -> None:
         self._card, self._cards = card, cards
         self._test, self._ablate, self._search, self._set_label = test, ablate, search, set_label
-        works = {"card": self._load, "near": self._load_near}
+        works = {"card": self._load, "near": self._load_near, "list": self._load_list}
         works |= {"test": self._run_test} if test else {}
         works |= {"ablate": self._run_ablation} if ablate else {}
         works |= {"search": self._run_search} if search else {}
@@ -87,7 +87,14 @@ class Answers:
         elif question.kind in self._runners:
             self._runners[question.kind].submit(question)
 
-    # Each kind of work sends what it found: only `send` knows the form of its answer ---------------------------
+    def close(self) -> None:
+        """Stop what runs; labels already given are still kept."""
+        for runner in self._runners.values():
+            runner.cancel()
+        if self._labels is not None:
+            self._labels.shutdown(wait=False)
+
+    # Each kind of work sends its own answer ------------------------------------------------------------------
 
     def _load(self, question: Question, stop: threading.Event) -> None:
         data = self._cards.get(question.feature, stop)
@@ -99,6 +106,10 @@ class Answers:
             if stop.is_set() or not 0 <= feature < len(self._card.all_features):
                 return
             self._send_card(self._cards.get(feature, stop))
+
+    def _load_list(self, question: Question, stop: threading.Event) -> None:
+        # To every view: the newest question is the only one that is answered, and a view keeps its first list.
+        self._card._send_blob("list", None, wire.pack_list(self._card.all_features))
 
     def _send_card(self, data: FeatureCardData) -> None:
         blob = wire.pack_card(data, self._cards.effects(data.feature))

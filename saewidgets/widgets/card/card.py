@@ -28,7 +28,8 @@ SCRIPTS = (
     *("shared/dom.js", "shared/icons.js", "shared/svg.js", "shared/buffers.js", "shared/floating.js"),
     *("shared/badge.js", "shared/glyphs.js", "shared/colors.js", "card/data.js", "card/format.js"),
     *("card/kwic.js", "card/example.js", "card/examples.js", "card/histogram.js", "card/numbers.js"),
-    *("card/label.js", "card/tester.js", "card/order.js", "card/list.js", "card/browse.js", "card/card.js"),
+    *("card/label.js", "card/tester.js", "card/order.js", "card/list.js", "card/browse.js", "card/view.js"),
+    *("card/reading.js", "card/follow.js", "card/pointing.js", "card/card.js"),
 )
 STYLES = (
     *("shared/theme.css", "shared/badge.css", "shared/controls.css", "shared/tokens.css"),
@@ -116,6 +117,13 @@ class FeatureCard(Widget):
         """
         return self.data.frame
 
+    def close(self) -> None:
+        """Take the card off every view and answer nothing more."""
+        answers = getattr(self, "_answers", None)
+        if answers is not None:
+            answers.close()
+        super().close()
+
     def __repr__(self) -> str:
         label = str(self._all_features.labels[self._shown])
         return f"<FeatureCard: feature {self._shown}{f', {label!r}' if label else ''}>"
@@ -157,7 +165,7 @@ class FeatureCard(Widget):
         kind, view = message.get("type"), message.get("view")
         if kind == "ready":
             self._answers.ask(Question("card", view, feature=self._shown))
-            self._send_blob("list", view, wire.pack_list(self._all_features))
+            self._answers.ask(Question("list", view))
         elif isinstance(kind, str):
             self._answers.ask(Question.read(kind, view, message))
 

@@ -7,7 +7,7 @@ function lookOf(view) {
   const shade = shadesOf(view);
   const front = emphasized(view);
   // A neighbourhood is drawn over the points, which step back without leaving.
-  const opaque = (space.size > 60_000 ? 184 : 225) * (view.feature === null ? 1 : 0.5);
+  const opaque = (space.size > 60_000 ? 184 : 225) * (view.panel === "near" ? 0.5 : 1);
   const dimmed = view.theme.dark ? 60 : 56;
   for (let i = 0; i < space.size; i++) {
     const { color, weight } = shade(i);
@@ -17,17 +17,20 @@ function lookOf(view) {
     look.sizes[i] = back ? FULL * 0.8 : Math.min(255, FULL * (front ? 1.35 : 1) * weight);
   }
   orderInto(look.order, view, front);
-  look.partial = front !== null || view.feature !== null;
+  look.partial = front !== null || view.panel === "near";
   return look;
 }
 
-// The points the others step back for; null where all count alike.
+// The points the others step back for, of the open list first; null where all count alike.
 function emphasized(view) {
-  if (view.hits) return new Set(view.hits);
-  if (view.features.length) return new Set(view.features);
-  if (view.mode() === "activation") return new Set(view.space.lit.features);
   if (view.hoveredCluster) return new Set(view.hoveredCluster.members);
-  return null;
+  const sets = {
+    hits: view.hits,
+    lit: view.mode() === "activation" ? view.space.lit.features : null,
+    selection: view.features.length ? view.features : null,
+  };
+  const chosen = sets[view.panel] || sets.hits || sets.lit || sets.selection;
+  return chosen ? new Set(chosen) : null;
 }
 
 // Last is on top: what is emphasised, and of that what is strongest.

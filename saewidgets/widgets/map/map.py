@@ -232,7 +232,7 @@ class FeatureMap(Widget):
         self.send({"type": "failed", "message": first_line(error), "asked": None})
 
     def _failed_neighbors(self, asked: tuple[int, int, str], error: Exception) -> None:
-        self.send({"type": "failed", "message": first_line(error), "asked": [asked[0], asked[2]]})
+        self.send({"type": "failed", "message": first_line(error), "asked": [asked[0], asked[2], asked[1]]})
 
     # Messages ------------------------------------------------------------------------------------------------
 

@@ -47,7 +47,7 @@ function createNames(view) {
       const [x, y] = camera.toScreen(cluster.x, cluster.y);
       if (x < 0 || y < 0 || x > camera.width || y > camera.height) continue;
       const share = Math.sqrt(cluster.members.length / biggest);
-      wanted.push({ text: shorten(cluster.name, 30), size: Math.round(11.5 + 3 * share), bold: true, x, y, centered: true, cluster });
+      wanted.push({ text: shorten(cluster.name, 30), size: Math.round(11.5 + 3 * share), bold: true, x, y, centered: true, quiet: true, cluster });
     }
     return wanted;
   }
@@ -64,7 +64,7 @@ function createNames(view) {
     if (grid.atMost(left, bottom, right, top) > 6 * CLOSE) return [];
     const inView = grid.inBox(left, bottom, right, top);
     const known = (i) => (space.meta.labels[i] ? 1 : 0) + (space.density?.[i] || 0);
-    return inView.sort((a, b) => known(b) - known(a) || a - b).slice(0, 3 * CLOSE).map((i) => named(i, false));
+    return inView.sort((a, b) => known(b) - known(a) || a - b).slice(0, 3 * CLOSE).map((i) => ({ ...named(i, false), quiet: true }));
   }
 
   return {

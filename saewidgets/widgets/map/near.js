@@ -28,9 +28,10 @@ function createNeighborhood(view) {
     ask() {
       if (view.feature === null || !view.space) return;
       const found = answer();
-      const enough = found && (found.features.length >= model.get("k") || found.asked >= model.get("k"));
+      const k = model.get("k");
+      const enough = found && (found.failed ? k >= found.asked : found.features.length >= k || found.asked >= k);
       if (enough || view.space.meta.tables.length) return;
-      model.send({ type: "neighbors", view: view.id, feature: view.feature, distance: distance(), k: model.get("k") });
+      model.send({ type: "neighbors", view: view.id, feature: view.feature, distance: distance(), k });
     },
     take(blob) {
       const found = receivedNeighbors(blob);
@@ -39,9 +40,9 @@ function createNeighborhood(view) {
       if (view.space.answers.size > 500) view.space.answers.delete(view.space.answers.keys().next().value);
       shown.key = "";
     },
-    // Kept as an answer: the same question would fail again.
-    fail(feature, distance, message) {
-      view.space.answers.set(`${distance} ${feature}`, { feature, distance, features: [], distances: [], ranks: {}, truth: new Map(), asked: Infinity, failed: message });
+    // Kept as an answer: the same question, or for more, would fail again.
+    fail([feature, distance, k], message) {
+      view.space.answers.set(`${distance} ${feature}`, { feature, distance, features: [], distances: [], ranks: {}, truth: new Map(), asked: k, failed: message });
       shown.key = "";
     },
     near() {

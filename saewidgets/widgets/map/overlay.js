@@ -72,8 +72,8 @@ function createOverlay(view) {
     pen.strokeStyle = view.theme.ground;
     const y = name.top + name.height / 2;
     pen.strokeText(name.text, name.left, y);
-    // Where some points are emphasised, the names of clusters step back with the others.
-    pen.fillStyle = name.cluster && view.look.partial ? view.theme.soft : view.theme.ink;
+    // Where some points are emphasised, other names step back with the other points.
+    pen.fillStyle = name.quiet && view.look.partial ? view.theme.soft : view.theme.ink;
     pen.fillText(name.text, name.left, y);
   }
 

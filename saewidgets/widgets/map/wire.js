@@ -95,9 +95,9 @@ function wireMap(view) {
       if (view.feature !== null) view.announce(describe(view));
       view.draw();
     },
-    failed({ asked: [feature, distance], message }) {
+    failed({ asked, message }) {
       if (!view.space) return;
-      view.neighborhood.fail(feature, distance, message);
+      view.neighborhood.fail(asked, message);
       view.side.draw();
       view.announce(message);
     },
