@@ -207,6 +207,12 @@ def test_unembedding_is_the_models_own(kind: str, request: pytest.FixtureRequest
     torch.testing.assert_close(2 * x @ W_U, difference[:, ids], atol=2e-3, rtol=1e-3)
 
 
+def test_names_by_tokens_prefer_whole_words() -> None:
+    assert atlas._first_words(["ment", " bridge", "\n", " Bridge", " river", " the"]) == "bridge, river"
+    assert atlas._first_words(["ment", "x", "Ment"]) == "ment, x"
+    assert atlas._first_words([" ", "\n"]) == ""
+
+
 # ---- the map -----------------------------------------------------------------------------------------------------
 
 

@@ -180,17 +180,19 @@ def promoted(cluster: np.ndarray, distances: Distances) -> tuple[str, ...]:
         return ("",) * count
     place = torch.from_numpy(np.where(cluster < 0, count, cluster)).to(measure.vectors.device)
     mean = measure.vectors.new_zeros(count + 1, measure.vectors.shape[1]).index_add_(0, place, measure.units())
-    found = Unembedding(distances.model).top(mean[:count], k=8).up
-    words = {token: distances.model.tokenizer.decode([token]).strip() for token in np.unique(found).tolist()}
+    found = Unembedding(distances.model).top(mean[:count], k=24).up
+    words = {token: distances.model.tokenizer.decode([token]) for token in np.unique(found).tolist()}
     return tuple(_first_words([words[token] for token in row]) for row in found.tolist())
 
 
 def _first_words(words: list[str]) -> str:
-    kept: list[str] = []
-    for word in words:
-        if word.isprintable() and word and word.lower() not in [other.lower() for other in kept]:
-            kept.append(word)
-    return ", ".join(kept[:NAME_TOKENS])
+    """Whole words before pieces of words, most promoted first; one of each spelling."""
+    whole = sorted(words, key=lambda word: not (word.startswith(" ") and word.strip().isalpha()))
+    kept: dict[str, str] = {}
+    for word in whole:
+        if word.strip() and word.isprintable():
+            kept.setdefault(word.strip().lower(), word.strip())
+    return ", ".join(list(kept.values())[:NAME_TOKENS])
 
 
 @contextlib.contextmanager
