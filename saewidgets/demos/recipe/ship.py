@@ -35,13 +35,17 @@ def ship(
     half = sae.to(dtype=torch.float16)
     measured = half.to(dtype=torch.float32)
     firing, seen = over(measured, train_paths, DEAD_TOKENS)
+    counts = json.loads((work / "counts.json").read_text())
+    found = figures(model, measured, held_out, work / "tokens.npz")
     card = {
         "model": NAME,
         "model_hash": model.hash(),
         **{key: value for key, value in sae.card.items() if key not in ("model", "model_hash")},
         **about,
-        "corpus_tokens": json.loads((work / "counts.json").read_text()),
-        **figures(model, measured, held_out, work / "tokens.npz"),
+        "sources": sorted(source["name"] for source in counts["sources"] if not source["held_out"]),
+        "held_out_sources": sorted(source["name"] for source in counts["sources"] if source["held_out"]),
+        "variance_explained": round(1 - found["fvu"], 4),
+        **found,
         "dead": int((firing.counts == 0).sum()),
         "dead_measured_on_training_tokens": seen,
     }
