@@ -67,7 +67,9 @@ def test_text_comes_token_by_token(byte_tokenizer: Any) -> None:
 
 @quick
 @given(text=TEXT, at=st.integers(0, 28), size=st.integers(1, 4))
-def test_the_text_ends_before_the_first_stop_string_to_be_complete(tokenizer: Any, text: str, at: int, size: int) -> None:
+def test_the_text_ends_before_the_first_stop_string_to_be_complete(
+    tokenizer: Any, text: str, at: int, size: int
+) -> None:
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     whole = tokenizer.decode(ids, skip_special_tokens=True)
     stops = tuple(stop for stop in (whole[at : at + size], whole[at + 2 : at + 3], "@@@") if stop)
