@@ -266,7 +266,8 @@ def test_unused_places_of_a_table_stay_unused():
 def test_plotly_draws_points_and_lines(space):
     widget = FeatureMap(space)
     widget.feature, widget.color_by = 17, "trust"
-    lines, points = widget.to_plotly().data
+    figure: Any = widget.to_plotly()
+    lines, points = figure.data
     assert len(points.x) == 300
     np.testing.assert_array_equal(points.marker.color, space.trust)
     ends = np.asarray(lines.x).reshape(-1, 3)
