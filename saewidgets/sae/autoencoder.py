@@ -256,9 +256,10 @@ class SparseAutoencoder:
         return (x - self.b_dec if self.apply_b_dec_to_input else x), scale, shift
 
     def _pre(self, x: Tensor) -> Tensor:
-        if x.is_cpu and x.dtype == torch.float32 and not torch.is_grad_enabled():
+        learning = torch.is_grad_enabled() and (x.requires_grad or self.W_enc.requires_grad)
+        if x.is_cpu and x.dtype == torch.float32 and not learning:
             # On an AMD machine numpy's OpenBLAS takes 0.6 of the time of torch's MKL for this product.
-            out = np.matmul(x.numpy(), self.W_enc.detach().numpy())
+            out = np.matmul(x.detach().numpy(), self.W_enc.detach().numpy())
             out += self.b_enc.detach().numpy()
             return torch.from_numpy(out)
         return torch.addmm(self.b_enc, x, self.W_enc)

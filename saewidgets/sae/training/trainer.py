@@ -238,5 +238,5 @@ def _encoded(x: Tensor, W: Tensor, b: Tensor) -> Tensor:
     out = x.new_empty(len(x), len(W))
     for start in range(0, len(W), COLUMNS):
         part = slice(start, start + COLUMNS)
-        out[:, part] = torch.addmm(b[part], x, W[part].T)
+        out[:, part] = F.linear(x, W[part], b[part])
     return out
