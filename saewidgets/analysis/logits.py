@@ -80,6 +80,12 @@ class Unembedding:
             parts.append((ids[0], up.values.cpu().numpy(), ids[1], -down.values.cpu().numpy()))
         return LogitWeights(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
+    def by_chance(self, n: int = 512, share: float = 0.99) -> float:
+        """What the most promoted token of a random unit direction stays below in ``share`` of ``n`` seeded ones."""
+        random = torch.randn(n, len(self.scale), generator=torch.Generator().manual_seed(0)).to(self.scale.device)
+        highest = self.top(torch.nn.functional.normalize(random, dim=1), 1).up_weight[:, 0]
+        return float(np.quantile(highest, share))
+
 
 def has_logit_weights(model: LanguageModel, sae: SparseAutoencoder) -> bool:
     """Whether the SAE's decoder writes into the residual stream, so that its directions have logit weights."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from saewidgets.analysis.labels import strongest_tokens
 from saewidgets.analysis.logits import K, Unembedding, has_logit_weights, usual_tokens
 from saewidgets.analysis.neurons import neuron_correlations
 from saewidgets.index import store
@@ -46,8 +47,10 @@ def add_meaning(
     if "meaning.safetensors" in index.about["files"]:
         return index
     arrays: dict[str, np.ndarray] = {}
+    bar = np.zeros(sae.d_sae)
     if has_logit_weights(model, sae):
-        found = Unembedding(model, counted_tokens(index, model)).top(sae.W_dec, K, stop)
+        unembedding = Unembedding(model, counted_tokens(index, model))
+        found, bar = unembedding.top(sae.W_dec, K, stop), unembedding.by_chance() * sae.decoder_norms().cpu().numpy()
         size = np.uint16 if max(found.up.max(), found.down.max()) < 1 << 16 else np.int32
         arrays |= {"up": found.up.astype(size), "up_weight": found.up_weight.astype(np.float16)}
         arrays |= {"down": found.down.astype(size), "down_weight": found.down_weight.astype(np.float16)}
@@ -55,7 +58,9 @@ def add_meaning(
     neurons, correlations = neuron_correlations(model, sae, hook_name, windows, stop)
     arrays |= {"neurons": neurons.astype(np.int16 if neurons.max() < 1 << 15 else np.int32)}
     arrays |= {"neuron_correlations": correlations.astype(np.float16)}
-    labels = _labels(index, model, arrays.get("up"), arrays.get("up_weight"))
+    strongest = strongest_tokens(index)
+    arrays |= {"label_tokens": strongest.tokens, "label_scores": strongest.scores}
+    labels = _labels(index, model, strongest.tokens, arrays.get("up"), arrays.get("up_weight"), bar)
     store.write_files(folder, {"meaning.safetensors": store.pack(arrays)}, {"labels": labels})
     return Index(folder)
 
@@ -85,19 +90,26 @@ def _some_windows(index: Index, n_tokens: int) -> list[np.ndarray]:
     return [windows[at] for at in order[: int(np.searchsorted(np.cumsum(lengths), n_tokens)) + 1]]
 
 
-def _labels(index: Index, model: LanguageModel, up: np.ndarray | None, weight: np.ndarray | None) -> list[str]:
-    fires_on = [index.label_tokens(feature) for feature in range(index.d_sae)]
-    promotes = [_promoted(feature, up, weight) for feature in range(index.d_sae)]
+def _labels(
+    index: Index,
+    model: LanguageModel,
+    tokens: np.ndarray,
+    up: np.ndarray | None,
+    weight: np.ndarray | None,
+    bar: np.ndarray,
+) -> list[str]:
+    fires_on = [[token for token in row if token >= 0] for row in tokens.tolist()]
+    promotes = [_promoted(feature, up, weight, bar[feature]) for feature in range(index.d_sae)]
     words = token_words(model, {token for tokens in (*fires_on, *promotes) for token in tokens})
     fires = index.counts > 0
     return [label_of(words, *both) if fires[f] else "" for f, both in enumerate(zip(fires_on, promotes, strict=True))]
 
 
-def _promoted(feature: int, up: np.ndarray | None, weight: np.ndarray | None) -> list[int]:
-    """The first few tokens that a feature promotes about as much as the first."""
+def _promoted(feature: int, up: np.ndarray | None, weight: np.ndarray | None, bar: float) -> list[int]:
+    """The first few tokens that a feature promotes about as much as the first, and more than chance would."""
     if up is None or weight is None:
         return []
-    strong = (weight[feature] > 0) & (weight[feature] >= STRONG * weight[feature][0])
+    strong = (weight[feature] > bar) & (weight[feature] >= STRONG * weight[feature][0])
     return up[feature][strong].tolist()
 
 

@@ -43,6 +43,21 @@ class CorpusExample(NamedTuple):
     """Where the text comes from, "" where the index does not say."""
 
 
+class ExampleRows(NamedTuple):
+    """All examples of all features, a row each, by feature."""
+
+    token: np.ndarray
+    """Number of the token fired on."""
+    value: np.ndarray
+    """Native feature_acts, float64."""
+    feature: np.ndarray
+    window: np.ndarray
+    """Which of `Index.windows`."""
+    position: np.ndarray
+    interval: np.ndarray
+    """1 to 11 from weak to strong, 0 among the 20 strongest."""
+
+
 class Index:
     """What a scan of a corpus found out about every feature.
 
@@ -124,8 +139,9 @@ class Index:
 
     @functools.cached_property
     def label_scores(self) -> np.ndarray:
-        """How well the automatic label's tokens predict held-out firings: F1, float32 ``[d_sae]``, NaN: unknown."""
-        return self._file("tokens")["label_scores"]
+        """Share of held-out activation on the automatic label's tokens, float32 ``[d_sae]``, NaN: unknown."""
+        found = self.meaning("label_scores")
+        return found if found is not None else np.full(self.d_sae, np.nan, np.float32)
 
     @functools.cached_property
     def sample(self) -> scipy.sparse.csr_array:
@@ -182,6 +198,16 @@ class Index:
             found.append(CorpusExample(interval, value, ids, position, acts, number, source))
         return found
 
+    def example_rows(self) -> ExampleRows:
+        """Every example of every feature, without its text."""
+        arrays, windows = self._file("examples"), self._file("windows")
+        feature = np.repeat(np.arange(self.d_sae), np.diff(arrays["start"].astype(np.int64)))
+        window = arrays["run_window"][arrays["run_start"][feature] + arrays["run"]].astype(np.int64)
+        position = arrays["position"].astype(np.int64)
+        token = windows["tokens"][windows["start"][window] + position].astype(np.int64)
+        value = arrays["value"].astype(np.float64) * self.maximum[feature]
+        return ExampleRows(token, value / 65_535, feature, window, position, np.array(arrays["interval"]))
+
     def windows(self) -> tuple[np.ndarray, list[np.ndarray]]:
         """The windows that examples lie in: their numbers in the corpus, int64, and the token numbers of each."""
         arrays = self._file("windows")
@@ -218,7 +244,8 @@ class Index:
 
     def label_tokens(self, feature: int) -> list[int]:
         """Numbers of the tokens that the automatic label names and that are scored."""
-        return [int(token) for token in self._file("tokens")["label_tokens"][feature] if token >= 0]
+        found = self.meaning("label_tokens")
+        return [] if found is None else [int(token) for token in found[feature] if token >= 0]
 
     def coactive(self, feature: int) -> np.ndarray:
         """Phi with every feature over the sampled tokens, float64 ``[d_sae]``; NaN where one of the two never fires."""

@@ -90,3 +90,11 @@ def test_norms_of_every_spelling(d: int) -> None:
 def test_a_decoder_that_does_not_write_to_the_stream(tiny_llama: LanguageModel, make_sae: Any) -> None:
     assert has_logit_weights(tiny_llama, make_sae("topk"))
     assert not has_logit_weights(tiny_llama, make_sae("topk", d_in=64))
+
+
+def test_by_chance_is_what_random_directions_reach(tiny_llama: LanguageModel) -> None:
+    unembedding = Unembedding(tiny_llama)
+    random = torch.randn(512, tiny_llama.d_model, generator=torch.Generator().manual_seed(0))
+    highest = [float(unembedding.weights(x / x.norm()).max()) for x in random]
+    assert unembedding.by_chance() == pytest.approx(np.quantile(highest, 0.99), rel=1e-4)
+    assert unembedding.by_chance(share=0.5) < unembedding.by_chance()

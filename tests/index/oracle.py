@@ -5,7 +5,6 @@ from __future__ import annotations
 import bisect
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -65,34 +64,6 @@ def index(
         )
     sampled = sorted(sorted(tokens, key=lambda key: (splitmix(key), key))[:sample])
     return [*found, {"sample": sampled, "token_counts": Counter(tokens.values())}]
-
-
-def label_score(fires: dict[int, float], usable: Sequence[int], tokens: dict[int, int]) -> tuple[list[int], float]:
-    """Label tokens of one feature, and their F1 on held-out sampled firings."""
-    all_bins = Counter(log_bin(v) for v in fires.values())
-    by_bin = defaultdict(list)
-    for key in sorted(usable, key=splitmix):
-        by_bin[log_bin(fires[key])].append(key)
-    weight = {}
-    for number, keys in by_bin.items():
-        for key in keys[:5]:
-            weight[key] = all_bins[number] / len(keys[:5])
-    base = Counter(tokens.values())
-    total = sum(base.values())
-    fit = [key for key in weight if splitmix(key, 1) % 2 == 0]
-    test = [key for key in weight if splitmix(key, 1) % 2 == 1]
-    mass: dict[int, float] = defaultdict(float)
-    for key in fit:
-        mass[tokens[key]] += weight[key] * fires[key]
-    whole = sum(mass.values())
-    tells = {t: m / whole * math.log(m / whole / (base[t] / total)) for t, m in mass.items() if m / whole >= 0.05}
-    chosen = [t for t in sorted(tells, key=lambda t: (-tells[t], t)) if tells[t] > 0][:3]
-    if len(test) < 3 or not chosen:
-        return chosen, math.nan
-    recall = sum(weight[k] * fires[k] for k in test if tokens[k] in chosen) / sum(weight[k] * fires[k] for k in test)
-    hits = sum(weight[k] for k in test if tokens[k] in chosen) / sum(weight[k] for k in test)
-    precision = min(hits * sum(weight.values()) / sum(base[t] for t in chosen), 1.0)
-    return chosen, 2 * recall * precision / (recall + precision) if recall + precision else 0.0
 
 
 def as_dicts(keys: np.ndarray, dense: np.ndarray) -> dict[int, dict[int, float]]:

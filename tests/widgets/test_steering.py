@@ -57,6 +57,12 @@ def ask(panel: SteeringPanel, kind: str, strengths=None, **more) -> None:
     panel._on_message(panel, {"type": kind, "view": "v", "asked": given, **more}, [])
 
 
+def written(panel: SteeringPanel) -> tuple[Steered, Steered]:
+    """The bare and the steered text of a panel that has written."""
+    assert panel.results is not None
+    return panel.results
+
+
 def until(condition, seconds: float = WAIT) -> None:
     end = time.monotonic() + seconds
     while not condition():
@@ -73,7 +79,7 @@ def test_both_texts_arrive_whole_and_in_order():
     heard = Heard(panel)
     panel.write()
     panel.wait(WAIT)
-    bare, steered = panel.results
+    bare, steered = written(panel)
     changes = (clamp(8192, 1.0), clamp(7, 6.0))
     assert bare.text == " ".join(BARE[i % len(BARE)] for i in range(60))
     assert steered.text == " ".join(word_at(i, changes, 0) for i in range(60))
@@ -111,7 +117,7 @@ def test_the_frame_and_the_tokens_say_what_was_written():
     panel.run_sweep(8192)
     panel.wait(WAIT)
     swept = panel.frame.query("source == 'swept'")
-    assert (swept["kind"] == "steered").sum() == 17
+    assert swept["kind"].tolist().count("steered") == 17
     assert swept.query("sweet_spot")["strength"].tolist() == [4.0]
     assert set(swept["kind"]) == {"bare", "steered", "random", "control", "prompt"}
 
@@ -130,7 +136,9 @@ def test_a_moved_strength_steers_the_words_that_follow():
     assert requested[-1] == 10.0
     assert (np.diff(requested) >= 0).all()
     assert len(model.asked) == 1, "the text goes on, it does not begin anew"
-    assert panel._written()["changed"]
+    said = panel._written()
+    assert said is not None
+    assert said["changed"]
 
 
 def test_what_is_switched_on_while_it_writes_steers_too():
@@ -142,9 +150,9 @@ def test_what_is_switched_on_while_it_writes_steers_too():
     until(lambda: model.live_seen[-1] == (clamp(42, 3.0),))
     panel.stop()
     panel.wait(WAIT)
-    assert panel.results[1].features == (42,)
-    assert not panel.results[1].modified[:9].any()
-    assert panel.results[1].modified[-1]
+    assert written(panel)[1].features == (42,)
+    assert not written(panel)[1].modified[:9].any()
+    assert written(panel)[1].modified[-1]
 
 
 def test_stop_keeps_what_there_is():
@@ -156,8 +164,8 @@ def test_stop_keeps_what_there_is():
     panel.wait(WAIT)
     assert panel._status["state"] == "stopped"
     assert model.stops == 1
-    assert 5 <= panel.results[1].str_tokens.__len__() < 2000
-    assert panel._runs.texts()["steered"] == panel.results[1].text
+    assert 5 <= written(panel)[1].str_tokens.__len__() < 2000
+    assert panel._runs.texts()["steered"] == written(panel)[1].text
 
 
 def test_a_callable_that_raises_when_stopped_leaves_the_text_and_no_error():
@@ -185,6 +193,7 @@ def test_200_requests_leave_no_backlog_and_the_last_wins():
     panel.wait(WAIT)
     assert panel._run == 200
     assert panel.strengths == {8192: 9.95}
+    assert panel._request is not None
     assert panel._request.strengths == {8192: 9.95}
     assert set(panel.tokens["requested"].dropna()) == {np.float32(9.95)}
     assert len(model.asked) < 60
@@ -203,7 +212,7 @@ def test_200_strengths_while_it_writes_start_nothing():
     panel.stop()
     panel.wait(WAIT)
     assert len(model.asked) == 1
-    assert heard.texts(1)["steered"] == panel.results[1].text
+    assert heard.texts(1)["steered"] == written(panel)[1].text
 
 
 def test_late_words_of_a_superseded_text_are_dropped():
@@ -229,6 +238,7 @@ def test_late_words_of_a_superseded_text_are_dropped():
     late[0]("steered", "WRONG")
     go.set()
     panel.wait(WAIT)
+    assert panel._request is not None
     assert panel._request.prompt == "new"
     assert "WRONG" not in panel._runs.texts()["steered"]
 
@@ -307,7 +317,7 @@ def test_what_it_was_made_without_is_said():
 
 def test_a_feature_clicked_elsewhere_gets_a_slider_switched_off():
     panel = FakeModel().panel(strengths={8192: 4.0})
-    panel.feature = np.int64(42)
+    panel.feature = np.int64(42)  # type: ignore[assignment]  # numpy's numbers are taken too
     assert panel.features == [8192, 42]
     assert panel.strengths == {8192: 4.0}
     panel.wait(WAIT)
@@ -328,7 +338,7 @@ def test_none_is_off_and_zero_is_not():
     assert panel.strengths == {42: 0.0}
     panel.write()
     panel.wait(WAIT)
-    assert panel.results[1].features == (42,)
+    assert written(panel)[1].features == (42,)
     panel.reset()
     assert panel.strengths == {}
     assert panel.features == [8192, 42]
@@ -364,7 +374,7 @@ def test_settings_reach_the_model():
         "max_new_tokens": 5,
         "temperature": 1.0,
     }
-    assert not panel.results[1].modified[:4].any()
+    assert not written(panel)[1].modified[:4].any()
     with pytest.raises(traitlets.TraitError, match="unknown setting 'tokens'"):
         model.panel(tokens=3)
 
@@ -455,7 +465,7 @@ def test_numbers_a_token_are_found_where_the_row_says():
     panel.write()
     panel.wait(WAIT)
     meta, arrays = unpack(panel._page_blob())
-    pairs = [(meta["written"]["rows"]["steered"], panel.results[1])]
+    pairs = [(meta["written"]["rows"]["steered"], written(panel)[1])]
     pairs += list(zip(meta["sweeps"][0]["rows"], [row.steered for row in panel.sweeps[8192].rows], strict=True))
     for row, record in pairs:
         n, k = len(row["tokens"]), len(row["features"])
@@ -487,10 +497,10 @@ def test_two_panels_do_not_meet():
     two.write()
     one.wait(WAIT)
     two.wait(WAIT)
-    assert one.results[1].features == (8192,)
-    assert two.results[1].features == (42,)
-    assert "sea" in two.results[1].text or "waves" in two.results[1].text
-    assert "waves" not in one.results[1].text
+    assert written(one)[1].features == (8192,)
+    assert written(two)[1].features == (42,)
+    assert "sea" in written(two)[1].text or "waves" in written(two)[1].text
+    assert "waves" not in written(one)[1].text
 
 
 def test_the_saved_state_is_small_and_closing_stops():
