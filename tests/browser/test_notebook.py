@@ -68,3 +68,16 @@ def test_the_dictionary_notebook_learns_what_it_says(notebook):
         for n, cell in enumerate(lab.page.locator(".jp-Cell-outputArea").all()):
             cell.scroll_into_view_if_needed()
             cell.screenshot(path=f"{folder}/dictionary-{n}.png")
+
+
+@pytest.mark.parametrize("notebook", ["features.ipynb"], indirect=True)
+def test_the_notebook_of_features_links_its_views(notebook):
+    lab = notebook
+    assert run_all(lab, 600) == []
+    lab.idle(300_000)
+    assert lab.ask("card.feature") == 15653
+    lab.page.locator(".saew-card").first.wait_for(timeout=60_000)
+    lab.page.locator(".saew-map").first.wait_for(timeout=60_000)
+    lab.ask("setattr(space, 'feature', 6177)")
+    lab.expect("card.feature", 6177)
+    assert peak_gb(lab) < BINDER_GB
