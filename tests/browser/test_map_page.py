@@ -160,7 +160,7 @@ def test_a_lost_context_falls_back_to_the_other_painter(opened, space):
     )
     page.locator(".saew-map[data-painter='canvas']").wait_for()
     click(page, space, lonely(page, space)[0])
-    assert page.locator(".saew-card").is_visible()
+    assert page.locator(".saew-place").is_visible()
 
 
 def test_names_do_not_overlap(opened, space):
@@ -233,7 +233,7 @@ def test_the_keyboard_walks_from_neighbour_to_neighbour(opened, space):
     plane.press("ArrowRight")
     if right:
         assert (
-            page.locator(".saew-card-name")
+            page.locator(".saew-place-name")
             .inner_text()
             .split("\n")[0]
             .startswith(space.labels[right[0]] or f"Feature {right[0]}")
@@ -249,7 +249,7 @@ def test_the_keyboard_walks_from_neighbour_to_neighbour(opened, space):
     plane.press("Backspace")
     assert rows(page)[:10] == near.tolist()
     plane.press("Escape")
-    assert not page.locator(".saew-card").is_visible()
+    assert not page.locator(".saew-place").is_visible()
     plane.press("?")
     assert "Arrow keys walk" in status.inner_text()
 
@@ -277,7 +277,7 @@ def test_search_finds_labels_numbers_tokens_and_clusters(opened, space):
     assert "No feature matches" in page.locator(".saew-rows").inner_text()
     search("alca")
     field.press("Enter")
-    assert page.locator(".saew-card-name").inner_text().startswith("Alcatraz")
+    assert page.locator(".saew-place-name").inner_text().startswith("Alcatraz")
     page.get_by_role("button", name="Back").click()
     assert rows(page) == [33]
     field.press("Escape")
@@ -358,7 +358,7 @@ def test_hostile_names_are_only_text(opened, space):
         FeatureMap(dataclasses.replace(space, labels=(bad,) * 240, cluster_names=(bad,) * len(space.cluster_names)))
     )
     click(page, space, lonely(page, space)[0])
-    assert bad in page.locator(".saew-card-name").inner_text()
+    assert bad in page.locator(".saew-place-name").inner_text()
     assert page.evaluate("window.hacked") is None
 
 

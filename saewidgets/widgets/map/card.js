@@ -4,8 +4,8 @@ const DISTANCE_TITLES = { decoder: "Decoder direction", encoder: "Encoder direct
 
 function createCard(view) {
   const { model, signal } = view;
-  const name = make("div", { class: "saew-card-name", dir: "auto" });
-  const facts = make("p", { class: "saew-card-facts" });
+  const name = make("div", { class: "saew-place-name", dir: "auto" });
+  const facts = make("p", { class: "saew-place-facts" });
   const distances = picker("by", "Distance between features", (distance) => view.set("distance", distance), signal);
   const slider = make("input", { class: "saew-range", type: "range", min: "1", "aria-label": "Number of neighbours k" });
   const shown = make("output", { class: "saew-num" });
@@ -15,9 +15,9 @@ function createCard(view) {
   listen(slider, "input", () => view.set("k", Number(slider.value)), signal);
   listen(frame, "click", () => view.frameNeighborhood(), signal);
   listen(pick, "click", () => view.select([view.feature, ...view.near().features], true), signal);
-  const node = make("div", { class: "saew-card" }, name, facts,
-    make("div", { class: "saew-card-row" }, distances.node, make("label", { class: "saew-pick" }, make("span", {}, "k"), slider, shown)),
-    about, make("div", { class: "saew-card-row" }, frame, pick));
+  const node = make("div", { class: "saew-place" }, name, facts,
+    make("div", { class: "saew-place-row" }, distances.node, make("label", { class: "saew-pick" }, make("span", {}, "k"), slider, shown)),
+    about, make("div", { class: "saew-place-row" }, frame, pick));
   let options = "";
 
   return {
