@@ -37,7 +37,7 @@ function createPlot(view, measure) {
     if (!(top > bottom)) top = bottom + 1;
     const f = measure.log ? Math.log : (v) => v;
     return {
-      bare,
+      bare, bottom, top,
       x: (strength) => KNOB / 2 + ((strength - low) / (high - low)) * (width - KNOB),
       y: (v) => PLOT - RISE - ((f(v) - f(bottom)) / (f(top) - f(bottom))) * (PLOT - 2 * RISE),
       drawn: (row) => row.strength !== null && row[measure.name] !== null && (!measure.log || row[measure.name] > 0),
@@ -68,7 +68,10 @@ function createPlot(view, measure) {
       axis.setAttribute("d", `M${place.x(0).toFixed(1)} 0V${PLOT}`);
       bareLine.setAttribute("d", measure.limit ? across(place.bare) : "");
       limitLine.setAttribute("d", measure.limit && place.bare !== null ? across(measure.limit(place.bare)) : "");
-      const ask = measure.name === "readback" && sweep.kind === "clamp" ? sorted(sweep, "steered").map((row) => ({ strength: row.strength, readback: row.strength })) : [];
+      // Only as far as the plot reaches: what comes back may be far from what was asked for.
+      const strengths = measure.name === "readback" && sweep.kind === "clamp" ? sorted(sweep, "steered").map((row) => row.strength) : [];
+      const ends = [Math.max(Math.min(...strengths), place.bottom), Math.min(Math.max(...strengths), place.top)];
+      const ask = ends[0] < ends[1] ? ends.map((strength) => ({ strength, readback: strength })) : [];
       asked.setAttribute("d", joined(ask));
       CONTROLS.forEach(({ kind, mark }, i) => {
         const rows = sorted(sweep, kind);
