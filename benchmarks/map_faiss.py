@@ -36,7 +36,7 @@ def report(wall: float, cpu: float, **more: Any) -> str:
 
 def main(job: dict[str, Any]) -> str:
     """All ``k`` nearest of all rows, IndexFlatIP; the build of the index counts."""
-    import faiss
+    import faiss  # pyright: ignore[reportMissingImports]
 
     faiss.omp_set_num_threads(job["threads"])
     x = rows_of(job)

@@ -37,7 +37,7 @@ def hooked(folder: str) -> Any:
     module = AutoModelForCausalLM.from_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     AutoConfig.from_pretrained = lambda *args, **kwargs: module.config  # type: ignore[method-assign]
-    return HookedTransformer.from_pretrained_no_processing("gpt2", hf_model=module, tokenizer=tokenizer, device="cpu")
+    return HookedTransformer.from_pretrained_no_processing("gpt2", hf_model=module, tokenizer=tokenizer, device="cpu")  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def dashboards(job: dict[str, Any]) -> str:

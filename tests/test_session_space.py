@@ -1,3 +1,4 @@
+# pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false, reportOptionalSubscript=false
 """The session's feature space: neighbours, distances, map, and the files they are kept in."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: reportArgumentType=false, reportGeneralTypeIssues=false
 """Steering through the session: texts, records, sweeps, and the panel with the model behind it."""
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ def clusters(points: np.ndarray, min_cluster_size: int = MIN_CLUSTER_SIZE) -> np
 
     if len(points) < 2 * min_cluster_size:
         return np.full(len(points), -1, np.int32)
-    found = HDBSCAN(min_cluster_size=min_cluster_size, copy=True).fit(points.astype(np.float64)).labels_
+    found = HDBSCAN(min_cluster_size=min_cluster_size, copy=True).fit(points.astype(np.float64)).labels_  # pyright: ignore[reportArgumentType]
     return by_size(found)
 
 

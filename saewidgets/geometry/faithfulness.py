@@ -86,7 +86,7 @@ def _plane_nearest(xy: np.ndarray, k: int) -> np.ndarray:
     found = scipy.spatial.KDTree(xy).query(xy, k + 1)[1]
     own = found == np.arange(len(xy))[:, None]
     own[~own.any(1), -1] = True  # among many points on one spot it may be missing: the last goes instead
-    return found[~own].reshape(len(xy), k)
+    return found[~own].reshape(len(xy), k)  # pyright: ignore[reportIndexIssue]
 
 
 @torch.inference_mode()

@@ -98,7 +98,7 @@ class Phi:
         self._rows = scipy.sparse.csr_array(fires, dtype=np.float32)
         self._rows.eliminate_zeros()
         self._columns = self._rows.T.tocsr()
-        self.n_tokens, self.n = self._rows.shape
+        self.n_tokens, self.n = self._rows.shape  # pyright: ignore[reportGeneralTypeIssues]
         self._counts = np.diff(self._columns.indptr).astype(np.float64)
         spread = self._counts * (self.n_tokens - self._counts)
         self.present = torch.from_numpy(spread > 0)

@@ -1,3 +1,4 @@
+# pyright: reportArgumentType=false, reportOptionalMemberAccess=false, reportOptionalSubscript=false
 """The clamp against its definition on dense activations: x = SAE(x) + error, the error kept."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: reportOptionalSubscript=false
 """The steering panel in a real JupyterLab, and its saved page."""
 
 from __future__ import annotations

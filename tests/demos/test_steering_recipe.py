@@ -1,3 +1,4 @@
+# pyright: reportGeneralTypeIssues=false
 """Finding steering recipes: counting, intervals, scores by hand, and the whole search on a tiny model."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: reportPrivateImportUsage=false
 """Scans that are stopped, killed, resumed and spread over workers end with the same bytes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: reportOptionalSubscript=false
 """Every architecture we say works: each hook against a `TransformerBridge`, clamping, generating."""
 
 from __future__ import annotations

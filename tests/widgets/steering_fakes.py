@@ -1,3 +1,4 @@
+# pyright: reportArgumentType=false
 """A model small enough to reason about, that speaks the panel's whole protocol: words, a feature for each topic."""
 
 from __future__ import annotations

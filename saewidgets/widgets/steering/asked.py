@@ -44,7 +44,7 @@ def read_strengths(given: Any) -> tuple[dict[int, float | None], Kind]:
     kinds = {item.kind for item in found}
     if len(kinds) > 1:
         raise ValueError(f"a panel steers all its features in one way, got {', '.join(sorted(kinds))}")
-    return {item.feature: item.strength for item in found}, next(iter(kinds), "clamp")
+    return {item.feature: item.strength for item in found}, next(iter(kinds), "clamp")  # pyright: ignore[reportReturnType]
 
 
 def as_feature(given: Any, d_sae: int) -> int:

@@ -23,7 +23,7 @@ def fallback_html(prompt: str, texts: Mapping[Row, str], frame: pd.DataFrame) ->
     rows = "".join(
         f"<tr><td>{escape(row['kind'])}</td><td>{row['strength']:g}</td><td>{row['perplexity']:.3g}</td>"
         f"<td style='text-align:start'>{text(row['text'][:LIMIT])}</td></tr>"
-        for row in swept.to_dict("records")
+        for row in swept.to_dict("records")  # pyright: ignore[reportCallIssue]
     )
     head = "<tr><th>kind</th><th>strength</th><th>perplexity</th><th>text</th></tr>"
     table = f"<table>{head}{rows}</table>" if rows else ""

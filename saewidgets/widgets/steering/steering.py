@@ -145,7 +145,7 @@ class SteeringPanel(SteeringTraits):
 
     def write(self) -> None:
         """Begin to write both texts; returns at once."""
-        self._submit(self.prompt, self.strengths, self.kind, asked.as_settings(self.settings))
+        self._submit(self.prompt, self.strengths, self.kind, asked.as_settings(self.settings))  # pyright: ignore[reportArgumentType]
 
     def run_sweep(self, feature: int | None = None, strengths: Sequence[float] | None = None) -> None:
         """Begin to continue the prompt at many strengths of a feature, by default the one in hand; returns at once.
@@ -164,7 +164,12 @@ class SteeringPanel(SteeringTraits):
         self.feature = chosen
         swept = asked.SWEEPS[self.kind] if strengths is None else tuple(map(float, strengths))
         self._submit(
-            self.prompt, self.strengths, self.kind, asked.as_settings(self.settings), feature=chosen, swept=swept
+            self.prompt,
+            self.strengths,
+            self.kind,  # pyright: ignore[reportArgumentType]
+            asked.as_settings(self.settings),
+            feature=chosen,
+            swept=swept,
         )
 
     def stop(self) -> None:
@@ -252,7 +257,7 @@ class SteeringPanel(SteeringTraits):
         self._lookup.label([feature for feature in self.features if str(feature) not in self._labels])
 
     def _keep_labels(self, found: dict[str, Any]) -> None:
-        self._labels = {**self._labels, **found}
+        self._labels = {**self._labels, **found}  # pyright: ignore[reportGeneralTypeIssues]
 
     def _complain(self, text: str) -> None:
         self._status = {**self._status, "error": text}

@@ -75,10 +75,10 @@ class SteeringTraits(Widget):
 
     @t.observe("kind")
     def _within_limits(self, _change: Mapping[str, Any]) -> None:
-        self.strengths = asked.clipped(self.strengths, self.kind)
+        self.strengths = asked.clipped(self.strengths, self.kind)  # pyright: ignore[reportArgumentType]
 
     def _now(self) -> tuple[Intervention, ...]:
-        return asked.interventions(self.strengths, self.kind)
+        return asked.interventions(self.strengths, self.kind)  # pyright: ignore[reportArgumentType]
 
     def _label_new(self) -> None:
         raise NotImplementedError

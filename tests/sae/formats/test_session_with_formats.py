@@ -1,3 +1,4 @@
+# pyright: reportOptionalSubscript=false
 """From a folder on disk to a heatmap, a steered text and a verdict; transcoders and normalising SAEs too."""
 
 from __future__ import annotations
