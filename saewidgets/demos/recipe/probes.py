@@ -1,7 +1,8 @@
 """Which concepts of *Mapping the Mind* have a feature: sentences about each and beside it, every feature asked.
 
 A feature belongs to a concept when it fires on at least ``HIT`` of the concept's sentences and at most ``MISS`` of the
-others: those beside it (same form, another topic) and those of all other concepts. Written before any SAE was asked.
+others: those beside it (same form, another topic) and those of the other concepts, except that the three about places
+(San Francisco, bridges, landmarks) do not count against each other. Written before any SAE was asked.
 """
 
 from __future__ import annotations
