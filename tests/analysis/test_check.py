@@ -39,18 +39,20 @@ def test_the_right_sae_is_green(session: sw.Session) -> None:
     values = {f.name: f.value for f in found.findings}
     assert values["Variance explained"] > 0.7
     assert values["CE recovered"] > 0.85
-    assert values["L0"] == pytest.approx(session.sae.card["k"], abs=1)
+    # A JumpReLU's threshold holds k a token on the training text; the sample passages are other text.
+    assert values["L0"] == pytest.approx(session.sae.card["k"], rel=0.25)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("off", [-3, -1, 1, 3])
 def test_a_wrong_layer_is_named(session: sw.Session, off: int) -> None:
-    found = report(session, hook_name=f"blocks.{15 + off}.hook_resid_post")
+    right = int(session.hook_name.split(".")[1])
+    found = report(session, hook_name=f"blocks.{right + off}.hook_resid_post")
     assert found.status in ("amber", "red")
     status, cause = finding(found, "Margin over nearby layers")
     assert status != "green"
-    assert "hook_name='blocks.15.hook_resid_post'" in cause
-    assert "blocks.15.hook_resid_post" in found.summary
+    assert f"hook_name='{session.hook_name}'" in cause
+    assert session.hook_name in found.summary
 
 
 @pytest.mark.slow

@@ -119,7 +119,8 @@ def test_against_the_oracle(
             (number, key) for number, keys in expected["intervals"].items() for key in keys
         ]
         for example, (_, key) in zip(found, places, strict=True):
-            np.testing.assert_allclose(example.value, corpus.dense[corpus.keys == key, feature], rtol=1e-3)
+            step = expected["maximum"] / 65_535
+            np.testing.assert_allclose(example.value, corpus.dense[corpus.keys == key, feature], rtol=1e-6, atol=step)
             assert example.ids.tolist() == corpus.windows[key >> 16].tolist()
             acts = np.zeros(len(example.ids))
             for place, value in expected["acts"][key].items():

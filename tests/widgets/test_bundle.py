@@ -44,6 +44,8 @@ def test_every_rule_of_a_widget_names_it(widget: type) -> None:
         ),
         (".saew-map.saew-narrow .saew-row { x: y }", ".saew-map.saew-narrow .saew-row { x: y }"),
         (".saew :is(.a, .b:not(.c, .d)) i { x: y }", ".saew:where(.saew-map) :is(.a, .b:not(.c, .d)) i { x: y }"),
+        (".saew[data-busy] .saew-row { x: y }", ".saew:where(.saew-map)[data-busy] .saew-row { x: y }"),
+        (".saew-rows { x: y }", ":where(.saew-map) .saew-rows { x: y }"),
         ("@keyframes k { 50% { x: y } }", "@keyframes k { 50% { x: y } }"),
         ("@media print { .saew-row { x: y } }", "@media print {:where(.saew-map) .saew-row { x: y } }"),
         ("/* why, { */ .saew-row { x: y }", ":where(.saew-map) .saew-row { x: y }"),

@@ -215,6 +215,18 @@ def test_200_strengths_while_it_writes_start_nothing():
     assert heard.texts(1)["steered"] == written(panel)[1].text
 
 
+def test_a_message_half_taken_in_steers_nothing():
+    panel = FakeModel().panel(strengths={8192: 1.0})
+    with panel.hold_trait_notifications():  # as ipywidgets does while it takes in what a browser sent
+        panel.strengths = {"8192": 99.0, "no": 1}
+        assert panel._now() == (clamp(8192, 1.0),)
+        panel.strengths = {"8192": 2.0}
+        assert panel._now() == (clamp(8192, 1.0),)
+    assert panel._now() == (clamp(8192, 2.0),)
+    panel.kind = "add"
+    assert panel._now() == (add(8192, 1.0),)
+
+
 def test_late_words_of_a_superseded_text_are_dropped():
     started, go = threading.Event(), threading.Event()
     late = []

@@ -13,6 +13,7 @@ _COMMENT = re.compile(r"/\*.*?\*/", re.S)
 _PRELUDE = re.compile(r"[^{}]+\{")
 _SELECTORS = re.compile(r"\s*[.:#\[]")
 _COMMA = re.compile(r",(?![^()]*\))(?![^()]*\([^()]*\)[^()]*\))")  # not within parentheses, nested once
+_OUTERMOST = re.compile(r"\.saew(?![\w-])")
 _THEME = re.compile(r":is\(\[data-jp-theme-light[^)]*\) ")
 
 
@@ -53,11 +54,12 @@ def _narrowed(prelude: str, root: str) -> str:
 def _inside(selector: str, root: str) -> str:
     if re.search(rf"{re.escape(root)}(?![\w-])", selector):
         return selector
-    if selector.startswith(".saew "):
-        return f".saew:where({root}){selector.removeprefix('.saew')}"
     theme = _THEME.match(selector)
     before = theme[0] if theme else ""
-    return f"{before}:where({root}) {selector.removeprefix(before)}"
+    after = selector.removeprefix(before)
+    if _OUTERMOST.match(after):  # the widget itself, perhaps in some state
+        return f"{before}.saew:where({root}){after.removeprefix('.saew')}"
+    return f"{before}:where({root}) {after}"
 
 
 def inline_module(esm: str) -> str:

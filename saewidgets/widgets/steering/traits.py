@@ -20,6 +20,7 @@ class SteeringTraits(Widget):
     """
 
     _d_sae: int
+    _on: tuple[Intervention, ...] = ()
 
     feature = t.Any(default_value=None, allow_none=True).tag(sync=True)
     """The feature in hand, or None; setting it adds its slider, switched off; two-way."""
@@ -77,8 +78,13 @@ class SteeringTraits(Widget):
     def _within_limits(self, _change: Mapping[str, Any]) -> None:
         self.strengths = asked.clipped(self.strengths, self.kind)  # pyright: ignore[reportArgumentType]
 
+    @t.observe("strengths", "kind")
+    def _keep_what_is_on(self, _change: Mapping[str, Any]) -> None:
+        self._on = asked.interventions(asked.clipped(self.strengths, self.kind), self.kind)  # pyright: ignore[reportArgumentType]
+
     def _now(self) -> tuple[Intervention, ...]:
-        return asked.interventions(self.strengths, self.kind)  # pyright: ignore[reportArgumentType]
+        # Not from the trait: while a message from the browser is taken in, other threads see it unvalidated.
+        return self._on
 
     def _label_new(self) -> None:
         raise NotImplementedError
