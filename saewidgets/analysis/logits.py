@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ FINAL_NORMS = (
     "gpt_neox.final_layer_norm",
     "model.language_model.norm",
     "model.decoder.final_layer_norm",
+    "model.final_layernorm",
 )
 
 
@@ -59,13 +61,17 @@ class Unembedding:
         self.matrix = weight if len(self.ids) == len(weight) else weight[self.ids]
 
     @torch.inference_mode()
-    def weights(self, directions: Tensor) -> Tensor:
-        """Median-centred logit weights of ``directions`` ``[n, d_model]``: float32 ``[n, len(ids)]``."""
+    def through_norm(self, directions: Tensor) -> Tensor:
+        """What the final norm's diagonal makes of ``directions`` ``[n, d_model]``, but for its length."""
         directions = directions.detach().to(self.scale)
         if self.centres:
             directions = directions - directions.mean(-1, keepdim=True)
-        logits = (directions * self.scale).to(self.matrix.dtype) @ self.matrix.T
-        logits = logits.float()
+        return directions * self.scale
+
+    @torch.inference_mode()
+    def weights(self, directions: Tensor) -> Tensor:
+        """Median-centred logit weights of ``directions`` ``[n, d_model]``: float32 ``[n, len(ids)]``."""
+        logits = (self.through_norm(directions).to(self.matrix.dtype) @ self.matrix.T).float()
         return logits - logits.median(dim=-1, keepdim=True).values
 
     @torch.inference_mode()
@@ -89,7 +95,8 @@ class Unembedding:
 
 def has_logit_weights(model: LanguageModel, sae: SparseAutoencoder) -> bool:
     """Whether the SAE's decoder writes into the residual stream, so that its directions have logit weights."""
-    return sae.d_out == model.d_model and model.module.get_output_embeddings() is not None
+    unembeds = model.module.get_output_embeddings() is not None
+    return sae.d_out == model.d_model and unembeds and _find_final_norm(model) is not None
 
 
 def usual_tokens(model: LanguageModel) -> np.ndarray:
@@ -108,12 +115,16 @@ def final_norm(model: LanguageModel) -> torch.nn.Module:
     Raises:
         ValueError: when this architecture's is not known.
     """
-    for path in FINAL_NORMS:
-        try:
-            return model.module.get_submodule(path)
-        except AttributeError:
-            continue
+    if (found := _find_final_norm(model)) is not None:
+        return found
     raise ValueError(f"cannot find the final norm in a {type(model.module).__name__}: no logit weights")
+
+
+def _find_final_norm(model: LanguageModel) -> torch.nn.Module | None:
+    for path in FINAL_NORMS:
+        with contextlib.suppress(AttributeError):
+            return model.module.get_submodule(path)
+    return None
 
 
 @torch.inference_mode()

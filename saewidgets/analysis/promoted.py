@@ -1,14 +1,16 @@
-"""The tokens a feature's decoder direction makes likelier, read through the final norm and the unembedding."""
+"""The tokens features make likelier, and the features that make given words likelier, without a corpus index."""
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from saewidgets.analysis.logits import Unembedding, has_logit_weights
 from saewidgets.analysis.sample import passages
 from saewidgets.lm.model import LanguageModel
 from saewidgets.sae.autoencoder import SparseAutoencoder
@@ -16,14 +18,7 @@ from saewidgets.sae.autoencoder import SparseAutoencoder
 if TYPE_CHECKING:
     import pandas as pd
 
-FINAL_NORMS = ("model.norm", "transformer.ln_f", "gpt_neox.final_layer_norm", "model.language_model.norm",
-               "model.decoder.final_layer_norm", "model.final_layernorm")  # fmt: skip
 _common: weakref.WeakKeyDictionary[LanguageModel, Tensor] = weakref.WeakKeyDictionary()
-
-
-def writes_to_logits(model: LanguageModel, sae: SparseAutoencoder) -> bool:
-    """Whether decoder directions are as wide as the residual stream, so that logits can be read from them."""
-    return sae.d_out == model.d_model
 
 
 def common_tokens(model: LanguageModel, words: Iterable[str] = ()) -> Tensor:
@@ -40,7 +35,6 @@ def common_tokens(model: LanguageModel, words: Iterable[str] = ()) -> Tensor:
     return torch.cat([_common[model], torch.tensor(ids, dtype=torch.int64)]).unique()
 
 
-@torch.inference_mode()
 def promoted_tokens(
     model: LanguageModel,
     sae: SparseAutoencoder,
@@ -50,14 +44,14 @@ def promoted_tokens(
 ) -> Tensor:
     """The ``k`` tokens each feature raises most, best first: int64 ``[n, k]``; ``[n, 0]`` where there is no such path.
 
-    Direction → weight of the final norm (its diagonal approximation) → unembedding (Bricken et al. 2023), among
-    `common_tokens` unless others are given.
+    Read by `Unembedding` among `common_tokens`, unless others are given.
     """
-    if not writes_to_logits(model, sae):
+    if not has_logit_weights(model, sae):
         return torch.zeros(len(features), 0, dtype=torch.int64)
-    among = common_tokens(model) if among is None else among
-    logits = _through_norm(model, sae.W_dec[list(features)]) @ _unembedding(model)[among.to(model.device)].T
-    return among[logits.topk(min(k, logits.shape[1]), dim=1).indices.cpu()]
+    counted = np.zeros(model.module.get_output_embeddings().weight.shape[0], bool)
+    counted[(common_tokens(model) if among is None else among).numpy()] = True
+    up = Unembedding(model, counted).top(sae.W_dec[list(features)], k).up
+    return torch.from_numpy(up.astype(np.int64))
 
 
 @torch.inference_mode()
@@ -66,39 +60,13 @@ def promoters(model: LanguageModel, sae: SparseAutoencoder, tokens: Sequence[int
 
     In standard deviations of the logits a direction of its norm gives, so that features can be compared.
     """
-    if not writes_to_logits(model, sae) or not len(tokens):
+    if not has_logit_weights(model, sae) or not len(tokens):
         return torch.zeros(sae.d_sae)
-    W_U = _unembedding(model).float()
+    W_U = model.module.get_output_embeddings().weight.detach().float()
     centred = W_U[list(tokens)] - W_U.mean(0)
-    directions = _through_norm(model, sae.W_dec).float()
+    directions = Unembedding(model).through_norm(sae.W_dec).float()
     spread = (directions @ torch.cov(W_U.T)).mul(directions).sum(1).clamp_min(1e-12).sqrt()
     return ((directions @ centred.T).amax(1) / spread).cpu()
-
-
-def _unembedding(model: LanguageModel) -> Tensor:
-    return model.module.get_output_embeddings().weight.detach()
-
-
-def _through_norm(model: LanguageModel, directions: Tensor) -> Tensor:
-    W_U = _unembedding(model)
-    directions = directions.detach().to(W_U)
-    norm: Any = final_norm(model)
-    if norm is None:
-        return directions
-    if isinstance(norm, nn.LayerNorm):
-        directions = directions - directions.mean(-1, keepdim=True)
-    weight = norm.weight.detach().to(W_U)
-    return directions * (1 + weight if "Gemma" in type(norm).__name__ else weight)
-
-
-def final_norm(model: LanguageModel) -> nn.Module | None:
-    """The norm before the unembedding, where this architecture's is known."""
-    for path in FINAL_NORMS:
-        try:
-            return model.module.get_submodule(path)
-        except AttributeError:
-            continue
-    return None
 
 
 def find_promoters(model: LanguageModel, sae: SparseAutoencoder, query: str, k: int = 20) -> pd.DataFrame:
