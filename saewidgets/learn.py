@@ -130,6 +130,7 @@ def toy(
         buffer_tokens=4096,
         lr=3e-2,
         seed=seed,
+        initial="random",  # a sample of few features nearly is one: nothing would be left to find
     )
     panel = ToyPanel(run, toy_view(world, run))
     run.start()

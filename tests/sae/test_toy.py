@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from saewidgets.analysis.recovery import toy_view
 from saewidgets.sae.toy import READ, PlantedSource, planted
 from saewidgets.sae.training.run import TrainingRun
-from saewidgets.sae.training.trainer import initial_directions
+from saewidgets.sae.training.start import initial_directions
 
 
 @settings(max_examples=30, deadline=None)
@@ -114,6 +114,7 @@ def trained(n_features: int, d_in: int, active: float, steps: int) -> Any:
         batch_size=256,
         buffer_tokens=1024,
         lr=3e-2,
+        initial="random",
     )
     before = toy_view(world, run)()
     run.sae

@@ -18,7 +18,8 @@ from saewidgets.sae.autoencoder import SparseAutoencoder
 from saewidgets.sae.training import checkpoint
 from saewidgets.sae.training.buffer import ShuffleBuffer, Source
 from saewidgets.sae.training.control import Control, StopAsked
-from saewidgets.sae.training.trainer import Architecture, Trainer, check_sizes, initial_directions
+from saewidgets.sae.training.start import Initial, initial_directions
+from saewidgets.sae.training.trainer import Architecture, Trainer, check_sizes
 
 COLUMNS = ("step", "tokens", "loss", "fvu", "l0", "dead", "lr", "tokens_per_second", "seconds")
 EVERY_SECONDS = 600.0  # between checkpoints
@@ -40,6 +41,7 @@ class TrainingRun(Control):
         dead_after: tokens without firing after which a feature counts as dead; by default a twentieth of the run,
             at most 10 million.
         seed: of directions and shuffling.
+        initial: where directions begin: half way to samples, which takes far fewer tokens, or at random.
         folder: where checkpoints and the finished SAE are kept; a run begun there is continued.
         about: what else the SAE should know: ``hook_name``, ``model_name``, ``prepend_bos``, ``card``.
         device: where to train.
@@ -65,6 +67,7 @@ class TrainingRun(Control):
         lr: float | None = None,
         dead_after: int | None = None,
         seed: int = 0,
+        initial: Initial = "data",
         folder: Path | None = None,
         about: dict[str, Any] | None = None,
         device: torch.device | str = "cpu",
@@ -90,6 +93,7 @@ class TrainingRun(Control):
             "lr": lr or 8e-4 * (4096 / d_sae) ** 0.5,
             "dead_after": dead_after or min(10_000_000, max(total_tokens // 20, 10 * batch_size)),
             "seed": seed,
+            "initial": initial,
         }
         size = max(2 * batch_size, min(buffer_tokens, total_tokens))
         self._identity = {
@@ -151,7 +155,7 @@ class TrainingRun(Control):
         return self._result
 
     def directions(self, d_in: int) -> Tensor:
-        """Unit decoder rows ``[d_sae, d_in]`` as they are now; before the first step, those it begins with."""
+        """Unit decoder rows ``[d_sae, d_in]`` as they are now; before the first step, the random ones it begins from."""
         if self.trainer is None:
             return initial_directions(self.d_sae, d_in, self._settings["seed"])
         return self.trainer.directions().cpu()
@@ -190,7 +194,9 @@ class TrainingRun(Control):
 
     def _learn(self, batch: Tensor) -> None:
         if self.trainer is None:
-            self.trainer = Trainer(batch, **self._settings)
+            waiting = self._buffer.rows()
+            first = batch if waiting is None else torch.cat([batch, waiting.to(batch)])
+            self.trainer = Trainer(first[: max(len(batch), self.d_sae)], **self._settings)
         self.trainer.step(batch)
         self._seconds += time.monotonic() - self._clock
         self._clock = time.monotonic()
@@ -257,7 +263,7 @@ class TrainingRun(Control):
         figures, fvu = self.trainer.figures, [row[COLUMNS.index("fvu")] for row in self._rows[-20:]]
         card = {
             **self.about.get("card", {}),
-            **{key: self._settings[key] for key in ("architecture", "k", "lr", "seed")},
+            **{key: self._settings[key] for key in ("architecture", "k", "lr", "seed", "initial")},
             "batch_size": self.batch_size,
             "training_tokens": self.trainer.tokens,
             "training_fvu": round(sum(fvu) / len(fvu), 4) if fvu else figures.get("fvu"),

@@ -13,6 +13,7 @@ from saewidgets.sae.activations import Activation, JumpReLU, TopK
 from saewidgets.sae.autoencoder import SparseAutoencoder
 from saewidgets.sae.training.gradients import SelectedActs, Selection, SparseDecode
 from saewidgets.sae.training.select import batch_top_k, top_k
+from saewidgets.sae.training.start import Initial, encoder_length, initial_directions, towards_samples
 
 Architecture = Literal["topk", "batchtopk"]
 AUX_COEFFICIENT = 1 / 32  # Gao et al. 2024, §A.2
@@ -34,6 +35,17 @@ class Trainer:
     decoder (Gao et al. 2024, arXiv:2406.04093 §2.3, §A); BatchTopK spends batch · k features where they help most and
     ends as a JumpReLU whose threshold is the running mean of the smallest activation kept (Bussmann et al. 2024,
     arXiv:2412.06410 §3). Inputs are divided by one number so that their mean norm is √d_in; `sae` folds it away.
+
+    Args:
+        first: rows ``[n, d_in]`` that scale, b_dec and, with ``initial="data"``, the first directions are taken from.
+        d_sae: number of features.
+        k: active features a token (a mean over the batch for BatchTopK).
+        steps: how many there will be, for the learning rate's schedule.
+        architecture: ``"batchtopk"`` or ``"topk"``.
+        lr: peak learning rate.
+        dead_after: tokens without firing after which a feature counts as dead.
+        seed: of the first directions.
+        initial: begin half way between samples and random directions, or at random ones.
 
     Attributes:
         step_number: batches learnt so far.
@@ -59,6 +71,7 @@ class Trainer:
         lr: float = 1e-3,
         dead_after: int = 200_000,
         seed: int = 0,
+        initial: Initial = "data",
     ) -> None:
         check_sizes(d_sae, k, architecture)
         if first.ndim != 2 or not len(first) or not torch.isfinite(first).all():
@@ -67,12 +80,16 @@ class Trainer:
         self.lr, self.dead_after = lr, dead_after
         first = first.float()
         self.scale = float(first.norm(dim=1).mean()) / math.sqrt(first.shape[1]) or 1.0
-        directions = initial_directions(d_sae, first.shape[1], seed).to(first.device)
+        directions, b_dec, length = initial_directions(d_sae, first.shape[1], seed).to(first.device), first.mean(0), 1.0
+        if initial == "data":
+            centred = (first - b_dec) / self.scale
+            directions = towards_samples(directions, centred, seed)
+            length = encoder_length(directions, centred, k)
         self.parameters = {
-            "W_enc": directions.clone(),  # [d_sae, d_in] here, so that gradients are written row by row
+            "W_enc": length * directions,  # [d_sae, d_in] here, so that gradients are written row by row
             "b_enc": first.new_zeros(d_sae),
             "W_dec": directions,
-            "b_dec": first.mean(0) / self.scale,
+            "b_dec": b_dec / self.scale,
         }
         for tensor in self.parameters.values():
             tensor.requires_grad_()
@@ -218,12 +235,6 @@ def check_sizes(d_sae: int, k: int, architecture: str) -> None:
         raise ValueError(f"k must be from 1 to d_sae − 1 = {d_sae - 1}, got {k}")
     if architecture not in get_args(Architecture):
         raise ValueError(f"architecture must be one of {', '.join(get_args(Architecture))}, got {architecture!r}")
-
-
-def initial_directions(d_sae: int, d_in: int, seed: int) -> Tensor:
-    """Random unit vectors ``[d_sae, d_in]`` that training begins with."""
-    random = torch.randn(d_sae, d_in, generator=torch.Generator().manual_seed(seed))
-    return random / random.norm(dim=1, keepdim=True)
 
 
 def schedule(share: float) -> float:

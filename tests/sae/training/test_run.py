@@ -153,7 +153,7 @@ def test_directions_before_and_after() -> None:
     sae = run.sae
     assert torch.equal(run.directions(5), sae.W_dec)
     assert not torch.equal(before, sae.W_dec)
-    run = after_step(new(lr=1e-30), 1, lambda: None)
+    run = after_step(new(lr=1e-30, initial="random"), 1, lambda: None)
     before = run.directions(5)
     run.sae
     torch.testing.assert_close(run.directions(5), before)  # where it begins is what was shown

@@ -25,7 +25,8 @@ def activations(count: int = BATCH, seed: int = 0) -> Tensor:
 
 
 def new(first: Tensor | None = None, **changes: Any) -> Trainer:
-    options: dict[str, Any] = {"d_sae": D_SAE, "k": K, "steps": 40, "lr": 1e-2, "dead_after": 10**9, **changes}
+    options: dict[str, Any] = {"d_sae": D_SAE, "k": K, "steps": 40, "lr": 1e-2, "dead_after": 10**9}
+    options |= {"initial": "random", **changes}
     return Trainer(activations() if first is None else first, **options)
 
 
