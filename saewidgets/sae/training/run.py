@@ -155,7 +155,7 @@ class TrainingRun(Control):
         return self._result
 
     def directions(self, d_in: int) -> Tensor:
-        """Unit decoder rows ``[d_sae, d_in]`` as they are now; before the first step, the random ones it begins from."""
+        """Unit decoder rows ``[d_sae, d_in]`` as they are; before the first step, the random ones it begins from."""
         if self.trainer is None:
             return initial_directions(self.d_sae, d_in, self._settings["seed"])
         return self.trainer.directions().cpu()
