@@ -4,8 +4,10 @@ Run ``python -m saewidgets.demos.recipe.steering`` (about 25 minutes on two core
 
 1. Every live feature is ranked by its output score (`ranking`).
 2. Features are matched to concepts by what they fire on and promote (`matching`, `concepts`), never by steered text.
-3. The strength is the sweet spot of a small sweep: largest effect with perplexity and repetition within limits.
-4. The effect is the rate of the concept's words, less those the feature promotes, over `PROMPTS` × `SEEDS`, against a
+3. The strength is the highest at which perplexity and repetition stay within limits, looked for in a small sweep and
+   then on every prompt; the next lower one is tried once.
+4. A feature with less than twice the bare model's rate of concept words on every prompt, once, has no effect.
+5. The effect is the rate of the concept's words, less those the feature promotes, over `PROMPTS` × `SEEDS`, against a
    random direction of equal norm and another feature of similar density at the same strength. It counts when it is
    three times both, with 95 % intervals apart and at least `DISTINCT` different words, and its texts are within the
    limits too.
@@ -26,7 +28,6 @@ from typing import Any
 import numpy as np
 
 from saewidgets.analysis import quality
-from saewidgets.analysis.promoted import promoted_tokens
 from saewidgets.analysis.sweep import control_feature
 from saewidgets.analysis.write import Steerer, Style, Written
 from saewidgets.demos import DATA, demo
@@ -67,7 +68,8 @@ WRITTEN = Style(Sampling(temperature=0.8, top_p=0.95), max_new_tokens=32)
 PUSHES = (0.15, 0.25, 0.35, 0.5, 0.7)
 """How long a change may be, in median residual norms: from hardly felt to too much (DESIGN §5)."""
 DISTINCT = 3  # words of the list that must appear at least: a feature that repeats one is no concept
-SWEPT = 4  # prompts on which the sweet spot is looked for
+SWEPT = 4  # prompts on which strengths are looked for
+TRIED = 2  # strengths tried on all prompts
 MINUTES = 25.0
 Texts = list[list[str]]
 
@@ -116,7 +118,7 @@ class Bench:
         self.prompts = [self.tokens(prompt) for prompt in PROMPTS]
         bare = self.written(())
         self.bare = _texts(bare)
-        self.limits = self.sense(bare, ())
+        self.limits = self.sense(bare)
 
     def tokens(self, prompt: Any) -> Tokens:
         """A prompt in the chat template, or as it is where the model has none."""
@@ -125,95 +127,117 @@ class Bench:
     def measure(self, candidate: Candidate) -> dict[str, Any]:
         """Everything about one candidate; controls only where there is an effect to compare."""
         concept, feature = candidate.concept, candidate.feature
-        model, sae = self.steerer.model, self.steerer.sae
-        ids = promoted_tokens(model, sae, [feature], 10)[0].tolist()
         struck = promoted_ids(self.session, [feature], [concept])[0].tolist()
-        promoted = model.tokenizer.batch_decode([[number] for number in struck])
+        promoted = self.steerer.model.tokenizer.batch_decode([[number] for number in struck])
         words = counted_words(concept.words, promoted)
         row = {
             "concept": concept.name, "category": concept.category, "feature": feature,
             "contrast": round(candidate.contrast, 3), "hits": candidate.hits,
             "promoted": promoted[:10], "struck": [word for word in concept.words if word not in words],
         }  # fmt: skip
-        strength = self.sweet_spot(feature, ids)
-        if strength is None:
+        begun = self.begin(feature)
+        if begun is None:
             return {**row, "verdict": "no strength within the limits"}
-        change = (clamp(feature, strength),)
-        written = self.written(change)
-        texts, sense = _texts(written), self.sense(written, change)
+        strength, written, sense = begun
+        texts, once = _texts(written), [own[:1] for own in self.bare]
         row |= {"strength": round(strength, 3), **sense, "examples": [own[0] for own in texts[:4]]}
-        row["rates"] = {"steered": rate(texts, words), "bare": rate(self.bare, words)}
-        row["shares"] = {"steered": share(texts, words), "bare": share(self.bare, words)}
-        row["distinct_words"] = sum(share(texts, [word]).value > 0 for word in words)
+        row["rates"] = {"steered": rate(texts, words), "bare": rate(once, words)}
         if row["rates"]["steered"].value < 2 * row["rates"]["bare"].value or not row["rates"]["steered"].value:
             return {**row, "verdict": "no effect"}
-        other = control_feature(sae, feature, self.density, self.steerer.units.maxima)
-        arms: dict[str, tuple[Intervention, ...]] = {"random": (replace(change[0], random=0),)}
-        if other is not None:
-            arms["control"] = (clamp(other, strength),)
-        for name, changes in arms.items():
-            found = _texts(self.written(changes))
-            row["rates"][name], row["shares"][name] = rate(found, words), share(found, words)
-        asked = _texts(self.written((), concept))
-        row["rates"]["prompt"], row["shares"]["prompt"] = rate(asked, words), share(asked, words)
-        proved = passes(row["rates"]["steered"], [row["rates"][name] for name in arms]) and other is not None
-        proved &= row["distinct_words"] >= DISTINCT
-        sensible = sense["perplexity"] <= quality.PERPLEXITY * self.limits["perplexity"]
-        sensible &= sense["repetition"] <= self.limits["repetition"] + quality.REPETITION
-        verdict = "passes" if proved and sensible else "not three times the controls" if sensible else "out of limits"
-        return {**row, "control_feature": other, "verdict": verdict}
-
-    def written(self, changes: tuple[Intervention, ...], asked: Concept | None = None) -> list[Written]:
-        """Every prompt with every seed, in one batch; prompt by prompt."""
-        prompts = self.prompts if asked is None else [self.tokens(f"{p} Answer {asked.ask}.") for p in PROMPTS]
-        samplings = [replace(WRITTEN.sampling, seed=seed) for _ in prompts for seed in SEEDS]
-        every = [prompt for prompt in prompts for _ in SEEDS]
-        return self.steerer.write(every, [changes] * len(every), WRITTEN, samplings=samplings)
-
-    def sense(self, written: Sequence[Written], changes: tuple[Intervention, ...]) -> dict[str, float]:
-        """Perplexity under the bare model (geometric mean) and repetition, on the texts of the first seed."""
-        first = written[:: len(SEEDS)]
-        losses = []
-        for prompt, one in zip(self.prompts, first, strict=True):
-            if one.ids:
-                found = quality.measure(self.steerer, prompt, [quality.Text(prompt, (), one.ids)])[0]
-                losses.append(np.log(found.perplexity))
-        repeated = [quality.repetition(one.ids) for one in written]
+        more = self.written((clamp(feature, strength),), SEEDS[1:])
         return {
-            "perplexity": round(float(np.exp(np.mean(losses))), 3),
-            "repetition": round(float(np.mean(repeated)), 3),
+            **row,
+            **self.compare(concept, feature, strength, words, [a + b for a, b in zip(written, more, strict=True)]),
         }
 
-    def sweet_spot(self, feature: int, promoted: Sequence[int]) -> float | None:
-        """The strength of largest effect on the promoted tokens, of those within the limits, over `SWEPT` prompts."""
+    def begin(self, feature: int) -> tuple[float, list[list[Written]], dict[str, float]] | None:
+        """The highest strength that makes sense on every prompt, its texts of the first seed, and their figures."""
+        for strength in self.sensible_strengths(feature)[:TRIED]:
+            written = self.written((clamp(feature, strength),), SEEDS[:1])
+            if self.makes_sense(sense := self.sense(written)):
+                return strength, written, sense
+        return None
+
+    def compare(
+        self, concept: Concept, feature: int, strength: float, words: Sequence[str], written: list[list[Written]]
+    ) -> dict[str, Any]:
+        """A feature's texts of every seed against those of the controls, and the verdict."""
+        texts, sense = _texts(written), self.sense(written)
+        arms = {"steered": texts, "bare": self.bare}
+        other = control_feature(self.steerer.sae, feature, self.density, self.steerer.units.maxima)
+        arms["random"] = _texts(self.written((replace(clamp(feature, strength), random=0),)))
+        if other is not None:
+            arms["control"] = _texts(self.written((clamp(other, strength),)))
+        arms["prompt"] = _texts(self.written((), asked=concept))
+        rates = {name: rate(found, words) for name, found in arms.items()}
+        distinct = sum(share(texts, [word]).value > 0 for word in words)
+        proved = other is not None and passes(rates["steered"], [rates["random"], rates["control"]])
+        proved &= distinct >= DISTINCT
+        sensible = self.makes_sense(sense)
+        return {
+            **sense,
+            "rates": rates,
+            "shares": {name: share(found, words) for name, found in arms.items()},
+            "distinct_words": distinct,
+            "control_feature": other,
+            "verdict": "passes"
+            if proved and sensible
+            else "not three times the controls"
+            if sensible
+            else "out of limits",
+        }
+
+    def written(
+        self, changes: tuple[Intervention, ...], seeds: Sequence[int] = SEEDS, asked: Concept | None = None
+    ) -> list[list[Written]]:
+        """Every prompt with every seed, written in one batch: by prompt, then seed."""
+        prompts = self.prompts if asked is None else [self.tokens(f"{p} Answer {asked.ask}.") for p in PROMPTS]
+        samplings = [replace(WRITTEN.sampling, seed=seed) for _ in prompts for seed in seeds]
+        every = [prompt for prompt in prompts for _ in seeds]
+        found = self.steerer.write(every, [changes] * len(every), WRITTEN, samplings=samplings)
+        return [found[at : at + len(seeds)] for at in range(0, len(found), len(seeds))]
+
+    def sense(self, written: Sequence[Sequence[Written]]) -> dict[str, float]:
+        """Perplexity under the bare model (geometric mean over the texts of the first seed) and mean repetition."""
+        found = [
+            quality.measure(self.steerer, prompt, [quality.Text(prompt, (), own[0].ids)])[0]
+            for prompt, own in zip(self.prompts, written, strict=True)
+            if own[0].ids
+        ]
+        return _sense([one.perplexity for one in found], [one.ids for own in written for one in own])
+
+    def makes_sense(self, sense: dict[str, float]) -> bool:
+        """Whether texts are within the limits of a sweet spot, against the bare model's."""
+        fluent = sense["perplexity"] <= quality.PERPLEXITY * self.limits["perplexity"]
+        return fluent and sense["repetition"] <= self.limits["repetition"] + quality.REPETITION
+
+    def sensible_strengths(self, feature: int) -> list[float]:
+        """Strengths within the limits on `SWEPT` prompts, the highest first."""
         strengths = sorted({round(strength_of(self.steerer, feature, push), 3) for push in PUSHES})
         prompts = self.prompts[:SWEPT]
         rows = [(clamp(feature, m),) for m in strengths for _ in prompts]
-        repeated = [prompt for _ in strengths for prompt in prompts]
-        written = self.steerer.write(repeated, rows, WRITTEN)
-        best, effect = None, -np.inf
-        for at, strength in enumerate(strengths):
-            here = slice(at * len(prompts), (at + 1) * len(prompts))
-            texts = [
-                (p, quality.Text(p, row, one.ids))
-                for p, row, one in zip(repeated[here], rows[here], written[here], strict=True)
-                if one.ids
-            ]
-            found = [quality.measure(self.steerer, p, [text], promoted)[0] for p, text in texts]
-            if not found:
-                continue
-            perplexity = np.exp(np.mean([np.log(q.perplexity) for q in found]))
-            repeats = np.mean([quality.repetition(text.made) for _, text in texts])
-            change = float(np.mean([q.delta_logprob for q in found]))
-            fine = perplexity <= quality.PERPLEXITY * self.limits["perplexity"]
-            if fine and repeats <= self.limits["repetition"] + quality.REPETITION and change > effect:
-                best, effect = strength, change
-        return best
+        written = self.steerer.write([prompt for _ in strengths for prompt in prompts], rows, WRITTEN)
+        perplexities: list[list[float]] = [[] for _ in strengths]
+        for number, prompt in enumerate(prompts):
+            texts = [quality.Text(prompt, (), one.ids) for one in written[number :: len(prompts)]]
+            for own, found in zip(perplexities, quality.measure(self.steerer, prompt, texts), strict=True):
+                own += [] if np.isnan(found.perplexity) else [found.perplexity]
+        made = [[one.ids for one in written[at : at + len(prompts)]] for at in range(0, len(written), len(prompts))]
+        senses = [_sense(own, ids) if own else None for own, ids in zip(perplexities, made, strict=True)]
+        fine = [m for m, sense in zip(strengths, senses, strict=True) if sense is not None and self.makes_sense(sense)]
+        return fine[::-1]
 
 
-def _texts(written: Sequence[Written]) -> Texts:
+def _sense(perplexities: Sequence[float], made: Sequence[Sequence[int]]) -> dict[str, float]:
+    return {
+        "perplexity": round(float(np.exp(np.mean(np.log(perplexities)))), 3),
+        "repetition": round(float(np.mean([quality.repetition(ids) for ids in made])), 3),
+    }
+
+
+def _texts(written: Sequence[Sequence[Written]]) -> Texts:
     """By prompt, then seed."""
-    return [[one.steered.text for one in written[at : at + len(SEEDS)]] for at in range(0, len(written), len(SEEDS))]
+    return [[one.steered.text for one in own] for own in written]
 
 
 def _rounded(score: Score) -> dict[str, float]:

@@ -17,6 +17,7 @@ from saewidgets.sae.training.start import Initial, encoder_length, initial_direc
 
 Architecture = Literal["topk", "batchtopk"]
 AUX_COEFFICIENT = 1 / 32  # Gao et al. 2024, §A.2
+AUX_SHARE = 4  # of a batch, one token in so many carries the auxiliary loss: it has six times the features to learn
 WARM_UP, DECAY = 0.02, 0.3  # shares of all steps
 THRESHOLD_MEMORY = 0.99  # of the running mean that becomes the JumpReLU threshold; early on a tenth of the steps so far
 SMOOTH = 0.9  # of the running mean by which divergence is judged
@@ -31,10 +32,11 @@ class Diverged(FloatingPointError):
 class Trainer:
     """Fits x ≈ b_dec + Σ f_i · W_dec[i] with k features a token, by Adam on sparse gradients.
 
-    TopK with an auxiliary-k loss that lets dead features reconstruct what the living leave over, and a unit-norm
-    decoder (Gao et al. 2024, arXiv:2406.04093 §2.3, §A); BatchTopK spends batch · k features where they help most and
-    ends as a JumpReLU whose threshold is the running mean of the smallest activation kept (Bussmann et al. 2024,
-    arXiv:2412.06410 §3). Inputs are divided by one number so that their mean norm is √d_in; `sae` folds it away.
+    TopK with an auxiliary-k loss that lets dead features reconstruct what the living leave over (on a quarter of each
+    batch), and a unit-norm decoder (Gao et al. 2024, arXiv:2406.04093 §2.3, §A); BatchTopK spends batch · k features
+    where they help most and ends as a JumpReLU whose threshold is the running mean of the smallest activation kept
+    (Bussmann et al. 2024, arXiv:2412.06410 §3). Inputs are divided by one number so that their mean norm is √d_in;
+    `sae` folds it away.
 
     Args:
         first: rows ``[n, d_in]`` that scale, b_dec and, with ``initial="data"``, the first directions are taken from.
@@ -204,6 +206,8 @@ class Trainer:
         if not len(dead):
             return 0.0
         W_enc, b_enc, W_dec, _ = (self.parameters[name] for name in PARAMETERS)
+        some = max(1, len(pre) // AUX_SHARE)
+        centred, pre, residual = centred[:some], pre[:some], residual[:some]
         among = top_k(pre[:, dead], min(len(dead), centred.shape[1] // 2 or 1))
         chosen = Selection(among.rows, dead[among.cols], among.crow, self.d_sae)
         values = F.relu(SelectedActs.apply(centred, W_enc, b_enc, pre, chosen))

@@ -242,7 +242,7 @@ def test_the_auxiliary_gradient_is_the_dead_features_alone(monkeypatch: pytest.M
         with torch.no_grad():
             trainer.parameters["b_enc"][:4] -= 1.0
         trainer.silent[:4] = 1000
-        loss, _, _ = trainer._loss(activations() / trainer.scale)
+        loss, _, _ = trainer._loss(activations(8 * BATCH) / trainer.scale)
         loss.backward()
         dead.append((trainer.silent > 10).nonzero().flatten().tolist())
         return {name: p.grad.clone() for name, p in trainer.parameters.items() if p.grad is not None}
