@@ -8,8 +8,9 @@ import numpy as np
 import scipy.sparse
 
 from saewidgets.index.corpus import PLACE
+from saewidgets.index.mass import counted
 from saewidgets.index.merge import Merged
-from saewidgets.index.selection import BINS, PER_BIN, TOP, Examples, log_bin, priority, ranks, sampled, strongest
+from saewidgets.index.selection import PER_BIN, TOP, Examples, priority, ranks, sampled, strongest
 from saewidgets.index.tokens import token_statistics
 from saewidgets.records import INTERVALS
 
@@ -29,7 +30,7 @@ def chosen(examples: Examples, maximum: np.ndarray, per_interval: int, seed: int
     Those of an interval are the first by priority among the firings sampled in logarithmic bins, now that the maximum
     is known. Sorted by feature, interval, then strength or priority.
     """
-    order, rank = strongest(examples.feature, examples.value, examples.key)
+    order, rank = strongest(examples.feature, examples.value)
     top = order[rank < TOP]
     order, rank = sampled(examples.feature, examples.value, examples.key, seed)
     drawn = order[rank < PER_BIN]
@@ -67,19 +68,9 @@ def finish(
         "sample": _sample(merged, sample_tokens),
         "tokens": {
             "token_counts": merged.token_counts.astype(_smallest(merged.token_counts)),
-            **token_statistics(drawn_firings(merged), merged.token_counts, merged.d_sae),
+            **token_statistics(counted(merged.mass, merged.d_sae, merged.seed), merged.token_counts),
         },
     }
-
-
-def drawn_firings(merged: Merged) -> tuple[Examples, np.ndarray]:
-    """The firings sampled in logarithmic bins, and how many firings each stands for, float64."""
-    examples = merged.examples
-    order, rank = sampled(examples.feature, examples.value, examples.key, merged.seed)
-    drawn = examples.take(np.sort(order[rank < PER_BIN]))
-    group = drawn.feature.astype(np.int64) * BINS + log_bin(drawn.value)
-    own, inverse, size = np.unique(group, return_inverse=True, return_counts=True)
-    return drawn, merged.histogram.reshape(-1)[own][inverse] / size[inverse]
 
 
 def _features(merged: Merged) -> dict[str, np.ndarray]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import functools
-import io
 import itertools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from saewidgets.index import store
-from saewidgets.index.finish import dequantised
+from saewidgets.index.examples import CorpusExample, ExampleRows, StoredExamples
+from saewidgets.index.labels import read_labels, write_labels
 from saewidgets.index.selection import bin_edges
 
 if TYPE_CHECKING:
@@ -22,40 +21,6 @@ if TYPE_CHECKING:
     import scipy.sparse
 
 LABELS = "labels.csv"
-
-
-class CorpusExample(NamedTuple):
-    """A firing of a feature, in its window."""
-
-    interval: int
-    """1 to 11 from weak to strong, 0 among the 20 strongest."""
-    value: float
-    """Native feature_acts, to within 1/65535 of the maximum."""
-    ids: np.ndarray
-    """Token numbers of its window, int64."""
-    position: int
-    """Which of ``ids`` it is on."""
-    acts: np.ndarray
-    """Native feature_acts over the window, float32 ``[n]``, to within 1/255 of the maximum."""
-    window: int
-    """Number of the window in the corpus."""
-    source: str
-    """Where the text comes from, "" where the index does not say."""
-
-
-class ExampleRows(NamedTuple):
-    """All examples of all features, a row each, by feature."""
-
-    token: np.ndarray
-    """Number of the token fired on."""
-    value: np.ndarray
-    """Native feature_acts, float64."""
-    feature: np.ndarray
-    window: np.ndarray
-    """Which of `Index.windows`."""
-    position: np.ndarray
-    interval: np.ndarray
-    """1 to 11 from weak to strong, 0 among the 20 strongest."""
 
 
 class Index:
@@ -181,32 +146,11 @@ class Index:
 
     def examples(self, feature: int) -> list[CorpusExample]:
         """The strongest firings of a feature, strongest first, then those drawn from its intervals, weak to strong."""
-        arrays, windows = self._file("examples"), self._file("windows")
-        first, last = (int(at) for at in arrays["start"][feature : feature + 2])
-        maximum = float(self.maximum[feature])
-        found = []
-        for row in range(first, last):
-            run = int(arrays["run_start"][feature]) + int(arrays["run"][row])
-            window, position = int(arrays["run_window"][run]), int(arrays["position"][row])
-            start, end = windows["start"][window : window + 2]
-            value = float(dequantised(arrays["value"][row : row + 1], maximum)[0])
-            acts = self._acts(run, int(end - start), maximum)
-            acts[position] = value
-            ids = windows["tokens"][start:end].astype(np.int64)
-            number = int(windows["number"][window])
-            interval, source = int(arrays["interval"][row]), self._source(window)
-            found.append(CorpusExample(interval, value, ids, position, acts, number, source))
-        return found
+        return self._examples.of(feature)
 
     def example_rows(self) -> ExampleRows:
         """Every example of every feature, without its text."""
-        arrays, windows = self._file("examples"), self._file("windows")
-        feature = np.repeat(np.arange(self.d_sae), np.diff(arrays["start"].astype(np.int64)))
-        window = arrays["run_window"][arrays["run_start"][feature] + arrays["run"]].astype(np.int64)
-        position = arrays["position"].astype(np.int64)
-        token = windows["tokens"][windows["start"][window] + position].astype(np.int64)
-        value = arrays["value"].astype(np.float64) * self.maximum[feature]
-        return ExampleRows(token, value / 65_535, feature, window, position, np.array(arrays["interval"]))
+        return self._examples.rows()
 
     def windows(self) -> tuple[np.ndarray, list[np.ndarray]]:
         """The windows that examples lie in: their numbers in the corpus, int64, and the token numbers of each."""
@@ -284,54 +228,17 @@ class Index:
         wrong = [feature for feature in labels if not 0 <= feature < self.d_sae]
         if wrong:
             raise ValueError(f"there is no feature {wrong[0]}: this SAE has features 0 to {self.d_sae - 1}")
-        lines = io.StringIO()
-        writer = csv.writer(lines)
-        writer.writerow(("feature", "label"))
-        writer.writerows(sorted(labels.items()))
-        store.write(self.labels_file, lines.getvalue().encode())
+        write_labels(self.labels_file, labels)
         self.own_labels = dict(labels)
 
-    def _acts(self, run: int, length: int, maximum: float) -> np.ndarray:
-        arrays = self._file("examples")
-        places = slice(int(self._first_of_run[run]), int(self._first_of_run[run + 1]))
-        acts = np.zeros(length, np.float32)
-        acts[arrays["run_position"][places]] = dequantised(arrays["run_value"][places], maximum)
-        return acts
-
     @functools.cached_property
-    def _first_of_run(self) -> np.ndarray:
-        sizes = self._file("examples")["run_size"]
-        return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
-
-    def _source(self, window: int) -> str:
-        """The source of a window of the pool, where `saewidgets.index.store` was given their names."""
+    def _examples(self) -> StoredExamples:
         names = self.about.get("sources")
-        return names[int(self._file("sources")["source"][window])] if names else ""
+        sources = [names[int(at)] for at in self._file("sources")["source"]] if names else []
+        return StoredExamples(self._file("examples"), self._file("windows"), self.maximum, sources)
 
     def _file(self, name: str) -> dict[str, np.ndarray]:
         """The arrays of a file, mapped when they are first asked for."""
         if name not in self._open:
             self._open[name] = store.mapped(self.folder / f"{name}.safetensors")
         return self._open[name]
-
-
-def read_labels(path: Path) -> dict[int, str]:
-    """Labels of a CSV file with columns ``feature`` (or ``index``) and ``label`` (or ``description``).
-
-    Raises:
-        ValueError: when the columns are missing, or a feature is no number; the message names the line.
-    """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        columns = rows.fieldnames or []
-        feature = next((name for name in ("feature", "index") if name in columns), None)
-        label = next((name for name in ("label", "description") if name in columns), None)
-        if feature is None or label is None:
-            raise ValueError(f"{path} needs the columns feature and label, it has {', '.join(columns) or 'none'}")
-        found: dict[int, str] = {}
-        for row in rows:
-            try:
-                found[int(row[feature])] = (row[label] or "").strip()
-            except (TypeError, ValueError):
-                raise ValueError(f"{path}, line {rows.line_num}: {row[feature]!r} is no feature number") from None
-    return {number: text for number, text in found.items() if text}

@@ -25,6 +25,7 @@ from saewidgets.lm.worker import go_on
 
 IN_FLIGHT = 16  # shards handed to an executor at once
 BEGUN = "scan.json"
+METHOD = 2  # of the statistics and of what is kept of a shard; one by another method is not continued
 
 Work = Callable[[Shard, Bars | None], dict[str, np.ndarray]]
 """Reads a shard and gives its summary as arrays."""
@@ -59,12 +60,12 @@ def scan(
         stop: set it to end the scan; finished shards are kept.
 
     Raises:
-        ValueError: when the folder holds an index or a begun scan of other inputs or another corpus, or the files are
-            too large; then shards are kept, too.
+        ValueError: when the folder holds an index or a begun scan of other inputs, another corpus or an older version,
+            or the files are too large; then shards are kept, too.
         OSError: when it cannot be written; finished shards are kept.
         Stopped: when ``stop`` was set.
     """
-    about = {**about, "per_interval": per_interval, "sample_tokens": sample_tokens or SAMPLE}
+    about = {**about, "method": METHOD, "per_interval": per_interval, "sample_tokens": sample_tokens or SAMPLE}
     if (folder / store.MANIFEST).exists():
         _require_same(store.read_manifest(folder), about, folder, "an index")
         _require_corpus(store.read_manifest(folder)["corpus"], shards, folder)
@@ -223,6 +224,12 @@ def _begin(folder: Path, about: Mapping[str, Any]) -> None:
 
 
 def _require_same(found: Mapping[str, Any], about: Mapping[str, Any], folder: Path, what: str) -> None:
+    if found.get("method") != about["method"]:
+        raise ValueError(
+            f"{folder} holds {what} by a version of saewidgets that computed statistics by method "
+            f"{found.get('method', 1)}, this one has method {about['method']}: choose another path, or delete the "
+            "folder and scan again"
+        )
     for key, mine in about.items():
         if key not in ("versions", "model", "sae") and found.get(key) != mine:
             raise ValueError(

@@ -1,13 +1,14 @@
 """Which firings are kept as examples: the strongest of each feature, and a seeded sample of every strength.
 
 Both are defined on the whole corpus by a total order, (value desc, key asc) and (priority, key), so that what is kept
-does not depend on how the corpus was cut, in which order its parts came, or how often one was tried.
+does not depend on how the corpus was cut, in which order its parts came, or how often one was tried. Functions take
+firings by (feature, key), and leave that order to be relied on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse
@@ -107,10 +108,11 @@ class Examples:
         return Examples(whole, np.zeros(0, np.int64), np.zeros(0, np.float32), whole, context)
 
 
-def strongest(feature: np.ndarray, value: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def strongest(feature: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows by (feature, value desc, key), and the rank of each within its feature."""
-    falling = np.uint32(0xFFFFFFFF) - value.view(np.uint32)  # positive floats sort as their bits do
-    order = order_by(key, falling, feature)
+    falling = ~value.view(np.uint32)  # positive floats sort as their bits do
+    # Stable, so that keys keep their order; and quick, as it finds the features in order.
+    order = np.argsort((feature.astype(np.int64) << 32) | falling, kind="stable")
     return order, ranks(feature[order])
 
 
@@ -124,10 +126,9 @@ def sampled(feature: np.ndarray, value: np.ndarray, key: np.ndarray, seed: int) 
 def selected(feature: np.ndarray, value: np.ndarray, key: np.ndarray, seed: int) -> np.ndarray:
     """Rows kept: the 20 strongest of each feature and the first 5 by priority of each feature and bin; sorted."""
     kept = np.zeros(len(feature), bool)
-    for (order, rank), most in ((strongest(feature, value, key), TOP), (sampled(feature, value, key, seed), PER_BIN)):
+    for (order, rank), most in ((strongest(feature, value), TOP), (sampled(feature, value, key, seed), PER_BIN)):
         kept[order[rank < most]] = True
-    rows = np.flatnonzero(kept)
-    return rows[order_by(key[rows], feature[rows])]
+    return np.flatnonzero(kept)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,28 +138,32 @@ class Bars:
     Attributes:
         value: float32 ``[d_sae]``, the 20th best activation so far, 0 where there are fewer.
         priority: uint32 ``[d_sae · 128]``, upper half of the fifth priority so far of each feature and bin.
+        mass: float32 ``[d_sae]``, the 129th activation / u so far, 0 where there are fewer.
         token: uint64, the priority a token must be below to enter the sample of tokens.
     """
 
     value: np.ndarray
     priority: np.ndarray
+    mass: np.ndarray
     token: np.uint64
 
     @staticmethod
     def open(d_sae: int) -> Bars:
         """Bars that let everything pass."""
         everything = np.full(d_sae * BINS, np.iinfo(np.uint32).max)
-        return Bars(np.zeros(d_sae, np.float32), everything, np.uint64(np.iinfo(np.uint64).max))
+        nothing = np.zeros(d_sae, np.float32)
+        return Bars(nothing, everything, nothing.copy(), np.uint64(np.iinfo(np.uint64).max))
 
 
-def bars_of(kept: Examples, d_sae: int, seed: int, token: np.uint64) -> Bars:
-    """The bars that examples kept so far set."""
-    bars = Bars.open(d_sae)
-    order, rank = strongest(kept.feature, kept.value, kept.key)
+def raised(bars: Bars, kept: Examples, seed: int) -> Bars:
+    """Bars with those that the examples kept so far set."""
+    d_sae = len(bars.value)
+    value, lowest = np.zeros(d_sae, np.float32), np.full(d_sae * BINS, np.iinfo(np.uint32).max)
+    order, rank = strongest(kept.feature, kept.value)
     last = order[rank == TOP - 1]
-    bars.value[kept.feature[last]] = kept.value[last]
+    value[kept.feature[last]] = kept.value[last]
     order, rank = sampled(kept.feature, kept.value, kept.key, seed)
     last = order[rank == PER_BIN - 1]
     group = kept.feature[last].astype(np.int64) * BINS + log_bin(kept.value[last])
-    bars.priority[group] = (priority(kept.key[last], seed) >> np.uint64(32)).astype(np.uint32)
-    return Bars(bars.value, bars.priority, token)
+    lowest[group] = (priority(kept.key[last], seed) >> np.uint64(32)).astype(np.uint32)
+    return replace(bars, value=value, priority=lowest)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse
 
 from saewidgets.index.corpus import PLACE, Shard
+from saewidgets.index.mass import KEPT, MassSample, largest, quotients
 from saewidgets.index.reader import Firings
 from saewidgets.index.selection import BINS, PER_BIN, TOP, Bars, Examples, log_bin, priority, selected
 
 SAMPLE = 50_000  # tokens whose whole set of features is kept, for co-activation
 _PLAIN = ("counts", "sums", "maximum", "bins", "bin_counts", "tokens", "token_counts")
-_EXAMPLE = ("feature", "key", "value", "token")
+_FIRING = ("feature", "key", "value", "token")
 _CSR = ("data", "indices", "indptr")
 
 
@@ -49,6 +51,7 @@ class Summary:
         tokens: int32, rising numbers of the tokens that occur.
         token_counts: int64, how often each does.
         examples: firings that may be among the corpus's examples.
+        mass: firings that may be among those drawn in proportion to their activation.
         sample: tokens that may be in the sample of tokens.
     """
 
@@ -61,6 +64,7 @@ class Summary:
     tokens: np.ndarray
     token_counts: np.ndarray
     examples: Examples
+    mass: MassSample
     sample: TokenSample
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -69,8 +73,9 @@ class Summary:
         return {
             "n_tokens": np.array([self.n_tokens]),
             **{name: getattr(self, name) for name in _PLAIN},
-            **{f"example_{name}": getattr(examples, name) for name in _EXAMPLE},
+            **{f"example_{name}": getattr(examples, name) for name in _FIRING},
             **{f"context_{name}": getattr(context, name) for name in _CSR},
+            **{f"mass_{name}": getattr(self.mass, name) for name in _FIRING},
             "sample_key": self.sample.key,
             "sample_indices": active.indices,
             "sample_indptr": active.indptr,
@@ -87,7 +92,8 @@ class Summary:
         return Summary(
             n_tokens=int(arrays["n_tokens"][0]),
             **{name: arrays[name] for name in _PLAIN},
-            examples=Examples(*(arrays[f"example_{name}"] for name in _EXAMPLE), context=context),
+            examples=Examples(*(arrays[f"example_{name}"] for name in _FIRING), context=context),
+            mass=MassSample(*(arrays[f"mass_{name}"] for name in _FIRING)),
             sample=TokenSample(arrays["sample_key"], active),
         )
 
@@ -101,52 +107,66 @@ def summarise(shard: Shard, firings: Firings, bars: Bars | None = None, seed: in
         bars: what is known not to be needed; the merged index is the same with and without.
         seed: of the samples.
     """
-    by_feature = firings.acts.tocsc()  # a counting sort; within a feature tokens keep their order
-    d_sae = len(by_feature.indptr) - 1
-    row, value = by_feature.indices, by_feature.data
-    counts = np.diff(by_feature.indptr).astype(np.int64)
-    feature = np.repeat(np.arange(d_sae, dtype=np.int32), counts)
+    table = _Table.of(firings, seed)
+    d_sae, feature, value = len(table.start) - 1, table.feature, table.value
+    counts = np.diff(table.start).astype(np.int64)
+    sums = np.bincount(feature, weights=value.astype(np.float64), minlength=d_sae)
     group = feature.astype(np.int64) * BINS + log_bin(value)
     histogram = np.bincount(group, minlength=d_sae * BINS)
     bins = np.flatnonzero(histogram)
     maximum = np.zeros(d_sae, np.float32)
     fires = counts > 0
     if fires.any():
-        maximum[fires] = np.maximum.reduceat(value, by_feature.indptr[:-1][fires])
+        maximum[fires] = np.maximum.reduceat(value, table.start[:-1][fires])
     tokens, token_counts = np.unique(shard.tokens(firings.keys), return_counts=True)
     bars = bars or Bars.open(d_sae)
     return Summary(
         n_tokens=len(firings.keys),
         counts=counts,
-        sums=np.bincount(feature, weights=value.astype(np.float64), minlength=d_sae),
+        sums=sums,
         maximum=maximum,
         bins=bins,
         bin_counts=histogram[bins],
         tokens=tokens.astype(np.int32),
         token_counts=token_counts,
-        examples=_examples(shard, firings.keys, row, feature, value, group, histogram, bars, seed),
+        examples=_examples(shard, table, group, histogram, bars, seed),
+        mass=_mass(shard, table, sums, bars, seed),
         sample=_sample(firings, bars, seed),
     )
 
 
-def _examples(
-    shard: Shard,
-    keys: np.ndarray,
-    row: np.ndarray,
-    feature: np.ndarray,
-    value: np.ndarray,
-    group: np.ndarray,
-    histogram: np.ndarray,
-    bars: Bars,
-    seed: int,
-) -> Examples:
+class _Table(NamedTuple):
+    """The firings of a shard by (feature, key)."""
+
+    keys: np.ndarray
+    """int64 ``[n_tokens]``."""
+    row: np.ndarray
+    """int32 ``[n]``, which of ``keys``."""
+    feature: np.ndarray
+    """int32 ``[n]``."""
+    value: np.ndarray
+    """float32 ``[n]``."""
+    hashed: np.ndarray
+    """uint64 ``[n]``, priority of the key."""
+    start: np.ndarray
+    """int32 ``[d_sae + 1]``, where each feature begins."""
+
+    @staticmethod
+    def of(firings: Firings, seed: int) -> _Table:
+        columns = firings.acts.tocsc()  # a counting sort; within a feature tokens keep their order
+        start, row = columns.indptr, columns.indices
+        feature = np.repeat(np.arange(len(start) - 1, dtype=np.int32), np.diff(start))
+        return _Table(firings.keys, row, feature, columns.data, priority(firings.keys, seed)[row], start)
+
+
+def _examples(shard: Shard, table: _Table, group: np.ndarray, histogram: np.ndarray, bars: Bars, seed: int) -> Examples:
     """Examples among all firings; two linear filters leave few to be sorted."""
+    keys, row, feature, value, hashed, _ = table
     if not shard.shown.all():
         shown = shard.shown[(keys >> PLACE) - shard.first][row]
         histogram = np.bincount(group[shown], minlength=len(histogram))
     else:
         shown = np.ones(len(row), bool)
-    hashed = priority(keys, seed)[row]
     strong = (value >= bars.value[feature]) & _among_the_strongest(group, histogram)
     drawn = (hashed >> np.uint64(32)) <= bars.priority[group]
     drawn &= _among_the_first(group, histogram, hashed, drawn & shown)
@@ -154,6 +174,20 @@ def _examples(
     at = at[selected(feature[at], value[at], keys[row[at]], seed)]
     key = keys[row[at]]
     return Examples(feature[at], key, value[at], shard.tokens(key), _context(keys, row, feature, value, at))
+
+
+def _mass(shard: Shard, table: _Table, sums: np.ndarray, bars: Bars, seed: int) -> MassSample:
+    """Firings drawn in proportion to their activation; a linear filter leaves few to be sorted."""
+    quotient = quotients(table.feature, table.value, table.hashed, seed)
+    # Of a feature's firings, Σ min(1, activation / t) ≤ sum / t are expected above a threshold t.
+    likely = (sums / (KEPT + 6 * KEPT**0.5 + 10)).astype(np.float32)
+    likely[np.diff(table.start) <= KEPT] = 0
+    bar = np.maximum(bars.mass, likely)
+    enough = np.bincount(table.feature[quotient >= bar[table.feature]], minlength=len(sums)) > KEPT
+    at = np.flatnonzero(quotient >= np.where(enough, bar, bars.mass)[table.feature])
+    at = at[largest(table.feature[at], quotient[at])]
+    key = table.keys[table.row[at]]
+    return MassSample(table.feature[at], key, table.value[at], shard.tokens(key))
 
 
 def _among_the_strongest(group: np.ndarray, histogram: np.ndarray) -> np.ndarray:

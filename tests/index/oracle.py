@@ -66,6 +66,27 @@ def index(
     return [*found, {"sample": sampled, "token_counts": Counter(tokens.values())}]
 
 
+def quotient(feature: int, key: int, value: float, seed: int = 0) -> float:
+    u = ((splitmix(key, seed) * (splitmix(feature, seed) | 1) & MASK) >> 11) + 1
+    return float(np.float32(value * 2.0**53 / u))
+
+
+def by_mass(quotients: dict[int, float], values: dict[int, float], most: int = 128) -> tuple[dict[int, float], float]:
+    """What the firings that count stand for, {key: activation}, and the threshold."""
+    order = sorted(quotients, key=lambda key: (-quotients[key], key))
+    threshold = quotients[order[most]] if len(order) > most else 0.0
+    return {key: max(values[key], threshold) for key in order[:most]}, threshold
+
+
+def shares(stands_for: dict[int, float], threshold: float, tokens: dict[int, int]) -> dict[int, float]:
+    """Share of a feature's activation on every token that may be listed."""
+    mass: dict[int, list[float]] = defaultdict(list)
+    for key, activation in stands_for.items():
+        mass[tokens[key]].append(activation)
+    whole = math.fsum(stands_for.values())
+    return {t: math.fsum(each) / whole for t, each in mass.items() if threshold == 0 or len(each) >= 3}
+
+
 def as_dicts(keys: np.ndarray, dense: np.ndarray) -> dict[int, dict[int, float]]:
     """{feature: {key: value}} of a dense matrix."""
     return {

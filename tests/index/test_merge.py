@@ -53,8 +53,12 @@ class Corpus:
             self.keys[rows], acts
         )
 
+    @property
+    def tokens(self) -> dict[int, int]:
+        return {int(key): int(self.windows[key >> 16][key & 0xFFFF]) for key in self.keys}
+
     def oracle(self, sample: int) -> list[dict]:
-        tokens = {int(key): int(self.windows[key >> 16][key & 0xFFFF]) for key in self.keys}
+        tokens = self.tokens
         shown = dict(enumerate(self.shown.tolist()))
         firings = oracle.as_dicts(self.keys, self.dense)
         return oracle.index(tokens, firings, shown, self.d_sae, PER_INTERVAL, sample)
@@ -152,20 +156,6 @@ def test_another_cut_changes_nothing_but_the_last_bits_of_sums() -> None:
     np.testing.assert_allclose(one.sums, other.sums, rtol=1e-14)
     other.sums = one.sums
     assert files_of(corpus, one) == files_of(corpus, other)
-
-
-def test_shares_are_exact_where_everything_was_sampled(tmp_path: Path) -> None:
-    corpus = Corpus(1, 10, 5, 0.0)
-    token = np.concatenate(corpus.windows)
-    corpus.dense[:] = 0
-    corpus.dense[:4, 2] = [1, 1, 2, 4]
-    index = open_index(corpus, merge(corpus, [3], True), tmp_path)
-    listed = {t: share for t, share, _ in index.distinctive(2)}
-    for number, share in listed.items():
-        assert share == pytest.approx(corpus.dense[token == number, 2].sum() / 8)
-    base = {t: base for t, _, base in index.distinctive(2)}
-    assert all(base[t] == pytest.approx((token == t).mean()) for t in base)
-    assert listed and index.distinctive(0) == []
 
 
 def test_phi_against_numpy(tmp_path: Path) -> None:

@@ -262,6 +262,20 @@ def test_other_inputs_are_refused(tiny: Tiny, whole: Path, tmp_path: Path, finis
     assert bytes_of(folder) == bytes_of(whole)
 
 
+@pytest.mark.parametrize("finished", [True, False])
+def test_what_an_older_version_left_is_refused(tiny: Tiny, whole: Path, tmp_path: Path, finished: bool) -> None:
+    """Its index can still be opened; the first version wrote no number."""
+    folder = tmp_path / "index"
+    shutil.copytree(whole, folder) if finished else folder.mkdir()
+    about = {**tiny.about, **json.loads((whole / store.MANIFEST).read_text())}
+    del about["method"]
+    (folder / (store.MANIFEST if finished else scan.BEGUN)).write_text(json.dumps(about))
+    with pytest.raises(ValueError, match=r"by method 1, this one has method 2: choose another path, or delete"):
+        tiny.scan(folder)
+    if finished:
+        assert Index(folder).n_tokens == Index(whole).n_tokens
+
+
 def test_a_folder_that_cannot_be_written(tiny: Tiny, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match=r"cannot write the index into .*choose another path"):
