@@ -113,7 +113,7 @@ def at_once(*jobs: Callable[[threading.Event], None]) -> None:
     """
     barrier, errors, over = threading.Barrier(len(jobs)), [], threading.Event()
 
-    def run(job: Callable[[], None]) -> None:
+    def run(job: Callable[[threading.Event], None]) -> None:
         barrier.wait()
         try:
             job(over)
