@@ -218,9 +218,9 @@ def test_200_strengths_while_it_writes_start_nothing():
 def test_a_message_half_taken_in_steers_nothing():
     panel = FakeModel().panel(strengths={8192: 1.0})
     with panel.hold_trait_notifications():  # as ipywidgets does while it takes in what a browser sent
-        panel.strengths = {"8192": 99.0, "no": 1}
+        panel.strengths = {"8192": 99.0, "no": 1}  # pyright: ignore[reportAttributeAccessIssue]
         assert panel._now() == (clamp(8192, 1.0),)
-        panel.strengths = {"8192": 2.0}
+        panel.strengths = {"8192": 2.0}  # pyright: ignore[reportAttributeAccessIssue]
         assert panel._now() == (clamp(8192, 1.0),)
     assert panel._now() == (clamp(8192, 2.0),)
     panel.kind = "add"
@@ -286,7 +286,7 @@ def test_the_frame_of_a_chat_holds_it_and_that_of_a_string_is_as_ever():
     panel.run_sweep(8192, [2.0])
     panel.wait(WAIT)
     frame = panel.frame
-    assert frame.query("source == 'written'")["chat"].isna().all()
+    assert set(frame.query("source == 'written'")["chat"].isna()) == {True}
     assert frame.query("source == 'swept'")["chat"].tolist() == [CHAT] * len(panel.sweeps[8192])
     panel.write()
     panel.wait(WAIT)
