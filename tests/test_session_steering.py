@@ -192,6 +192,53 @@ def test_the_panel_has_the_model_behind_it(s: Session) -> None:
     assert swept.strengths == (0.0, 3.0)
 
 
+CHAT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": TEXT}]
+
+
+@pytest.fixture
+def chatty(new_llama: Any, chat_tokenizer: Any, make_sae: Callable[..., SparseAutoencoder]) -> Session:
+    return sw.load(LanguageModel(new_llama(), chat_tokenizer, "chatty"), sae=make_sae("jumprelu", hook_name=HOOK))
+
+
+def test_a_panel_of_a_chat_writes_and_sweeps_what_generate_and_sweep_do(chatty: Session) -> None:
+    feature, options = feature_of(chatty), {"max_new_tokens": 8}
+    panel = chatty.steer(CHAT, {feature: 5.0}, **options)
+    panel.prompt = "Where?"
+    panel.write()
+    panel.wait(60)
+    edited = [CHAT[0], {"role": "user", "content": "Where?"}]
+    assert panel.results is not None
+    bare, steered = panel.results
+    assert bare.text == chatty.generate(edited, **options)
+    assert steered.text == chatty.generate(edited, {feature: 5.0}, **options)
+    prompt = "<|bos|>[system] Be brief.\n[user] Where?\n[assistant] "
+    assert "".join(steered.str_tokens[: steered.n_prompt]) == prompt
+    panel.run_sweep(feature, [0.0, 2.0])
+    panel.wait(60)
+    expected = chatty.sweep(edited, feature, [0.0, 2.0], **options)
+    assert panel.sweeps[feature].frame["text"].tolist() == expected["text"].tolist()
+    assert panel.frame["chat"].tolist() == [edited] * len(panel.frame)
+
+
+@pytest.mark.parametrize(
+    ("chat", "words"),
+    [
+        ([], "the chat is empty"),
+        ([*CHAT, {"role": "assistant", "content": "There."}], "the chat ends with the assistant's turn"),
+        ([{"role": "sytem", "content": "x"}, *CHAT], "turn 1 of the chat has the role 'sytem'; known are system"),
+    ],
+)
+def test_a_chat_the_model_cannot_answer(chatty: Session, s: Session, chat: Any, words: str) -> None:
+    for ask in (chatty.steer, chatty.generate, lambda chat: chatty.sweep(chat, 3)):
+        with pytest.raises(ValueError, match=words):
+            ask(chat)
+    for ask in (s.steer, s.generate):
+        with pytest.raises(ValueError, match="no chat template: pass a plain string"):
+            ask(CHAT)
+        with pytest.raises(TypeError, match="expected a string or a chat"):
+            ask([3])
+
+
 def test_a_recipe_is_found_by_part_of_its_name(s: Session) -> None:
     with pytest.raises(ValueError, match="no steering recipes"):
         s.steer(recipe="gate")

@@ -99,17 +99,14 @@ def _logprobs(steerer: Steerer, texts: Sequence[Text], where: Where) -> list[Ten
     ids = [[*text.prompt.ids, *text.made] for text in texts]
     ids = torch.tensor([row + [0] * (width - len(row)) for row in ids], device=model.device)
     keep = width - min(lengths) + 1
-    handles = []
-    try:
-        if any(text.interventions for text in texts):
-            rows = [text.interventions for text in texts]
-            has_bos = texts[0].prompt.has_bos
-            edit = FeatureEdit(steerer.sae, rows, steerer.units, has_bos=has_bos, n_prompt=lengths, where=where)
-            handles = _attach([model.hook(name) for name in steerer.hook_names if name], edit)
+    hooks = []
+    if any(text.interventions for text in texts):
+        rows = [text.interventions for text in texts]
+        has_bos = texts[0].prompt.has_bos
+        edit = FeatureEdit(steerer.sae, rows, steerer.units, has_bos=has_bos, n_prompt=lengths, where=where)
+        hooks = _hooks([model.hook(name) for name in steerer.hook_names if name], edit)
+    with model.hooked(*hooks):
         logits = model.module(input_ids=ids, use_cache=False, logits_to_keep=keep).logits
-    finally:
-        for handle in handles:
-            handle.remove()
     first = [n - 1 - (width - keep) for n in lengths]
     return [
         logits[row, at : at + len(text.made)].float().log_softmax(-1)
@@ -117,11 +114,11 @@ def _logprobs(steerer: Steerer, texts: Sequence[Text], where: Where) -> list[Ten
     ]
 
 
-def _attach(points: list[HookPoint], edit: FeatureEdit) -> list:
+def _hooks(points: list[HookPoint], edit: FeatureEdit) -> list[tuple[HookPoint, Callable[[Tensor], Tensor | None]]]:
     if len(points) == 1:
-        return [points[0].attach(lambda x: edit(x, 0))]
+        return [(points[0], lambda x: edit(x, 0))]
     seen: list[Tensor] = []
-    return [points[0].attach(lambda x: seen.append(x)), points[1].attach(lambda out: edit(seen.pop(), 0, out))]
+    return [(points[0], lambda x: seen.append(x)), (points[1], lambda out: edit(seen.pop(), 0, out))]
 
 
 def repetition(ids: Sequence[int], n: int = 3) -> float:

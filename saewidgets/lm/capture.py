@@ -27,13 +27,8 @@ def capture(model: LanguageModel, ids: Tensor, hook_name: str) -> Tensor:
         found.append(x)
         raise _Enough
 
-    handle = model.hook(hook_name).attach(take)
-    try:
+    with model.hooked((model.hook(hook_name), take)), contextlib.suppress(_Enough):
         _body(model)(input_ids=ids.to(model.device), use_cache=False)
-    except _Enough:
-        pass
-    finally:
-        handle.remove()
     if not found:
         raise ValueError(f"{hook_name} is never reached when {model.name} runs: choose another hook")
     return found[0]
@@ -50,27 +45,18 @@ def capture_many(model: LanguageModel, ids: Tensor, names: Sequence[str]) -> dic
         if found.keys() == wanted:
             raise _Enough
 
-    handles = []
-    try:
-        for name in wanted:
-            handles.append(model.hook(name).attach(functools.partial(take, name=name)))
-        with contextlib.suppress(_Enough):
-            _body(model)(input_ids=ids.to(model.device), use_cache=False)
-    finally:
-        for handle in handles:
-            handle.remove()
+    hooks = [(model.hook(name), functools.partial(take, name=name)) for name in wanted]
+    with model.hooked(*hooks), contextlib.suppress(_Enough):
+        _body(model)(input_ids=ids.to(model.device), use_cache=False)
     return found
 
 
 @torch.inference_mode()
 def logits_with(model: LanguageModel, ids: Tensor, hook_name: str, edit: Callable[[Tensor], Tensor] | None) -> Tensor:
     """Logits ``[batch, pos, vocab]`` with the activations at a hook replaced by ``edit`` of them (None: bare model)."""
-    handle = model.hook(hook_name).attach(edit) if edit is not None else None
-    try:
+    hooks = [(model.hook(hook_name), edit)] if edit is not None else []
+    with model.hooked(*hooks):
         return model.module(input_ids=ids.to(model.device), use_cache=False).logits
-    finally:
-        if handle is not None:
-            handle.remove()
 
 
 def windows(

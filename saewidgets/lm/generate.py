@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -94,21 +93,20 @@ def generate_rows(
     going = set(range(len(prompts)))
     names = [] if edit is None else [name for name in hook_names if name]
     loop = Loop(model, [model.hook(name) for name in names], edit)
-    with loop:
-        logits = loop.begin(prompts)
-        for step in range(max_new_tokens):
-            go_on(stop)
-            for row in sorted(going):
-                token = samplings[row].pick(logits[row], step)
-                ended = _take(model, token, made[row], streams[row] if streams else None)
-                if ended or len(prompts[row]) + len(made[row]) >= model.context:
-                    going.discard(row)
-            if stepped is not None:
-                stepped(step + 1)
-            if not going or step + 1 == max_new_tokens:
-                break
-            # Rows that have ended are fed their last token again: what comes of it is seen by nobody.
-            logits = loop.feed([[row[-1] if row else 0] for row in made])
+    logits = loop.begin(prompts)
+    for step in range(max_new_tokens):
+        go_on(stop)
+        for row in sorted(going):
+            token = samplings[row].pick(logits[row], step)
+            ended = _take(model, token, made[row], streams[row] if streams else None)
+            if ended or len(prompts[row]) + len(made[row]) >= model.context:
+                going.discard(row)
+        if stepped is not None:
+            stepped(step + 1)
+        if not going or step + 1 == max_new_tokens:
+            break
+        # Rows that have ended are fed their last token again: what comes of it is seen by nobody.
+        logits = loop.feed([[row[-1] if row else 0] for row in made])
     for stream in streams or ():
         stream.close()
     return made
@@ -136,36 +134,18 @@ def _take(model: LanguageModel, token: int, made: list[int], stream: TextStream 
 
 
 class Loop:
-    """The cache, the place in the text, and the hooks while they are installed."""
+    """The cache, the place in the text, and what is hooked while a step runs: between steps the model is free."""
 
     def __init__(self, model: LanguageModel, points: list[HookPoint], edit: Edit | None) -> None:
         from transformers import DynamicCache
 
-        self.model, self.points, self.edit = model, points, edit
-        self.handles: list[Any] = []
+        self.model = model
+        self.hooks = self._hooks(points, edit)
         self.read = torch.empty(0)
         self.cache = DynamicCache(config=model.config)
         self.fed = 0
         self.padding: Tensor | None = None
         """Columns before each row's text, int64 ``[batch, 1]``; None where all rows are of one length."""
-
-    def __enter__(self) -> Loop:
-        edit = self.edit
-        try:
-            if edit is not None and len(self.points) == 1:
-                self.handles.append(self.points[0].attach(lambda x: edit(x, self.start)))
-            elif edit is not None:
-                here, there = self.points
-                self.handles.append(here.attach(self._keep))
-                self.handles.append(there.attach(lambda out: edit(self.read, self.start, out)))
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for handle in self.handles:
-            handle.remove()
 
     @property
     def start(self) -> int | Tensor:
@@ -183,13 +163,14 @@ class Loop:
     def feed(self, ids: list[list[int]]) -> Tensor:
         """Run ``ids``, as many for every row, behind what was fed before; logits ``[batch, vocab]`` after the last."""
         columns = torch.tensor(ids, device=self.model.device)
-        out = self.model.module(
-            input_ids=columns,
-            past_key_values=self.cache,
-            use_cache=True,
-            logits_to_keep=1,
-            **self._places(columns.shape[1]),
-        )
+        with self.model.hooked(*self.hooks):
+            out = self.model.module(
+                input_ids=columns,
+                past_key_values=self.cache,
+                use_cache=True,
+                logits_to_keep=1,
+                **self._places(columns.shape[1]),
+            )
         self.fed += columns.shape[1]
         return out.logits[:, -1]
 
@@ -200,6 +181,16 @@ class Loop:
         columns = torch.arange(self.fed + n, device=self.model.device)
         positions = (columns[self.fed :] - self.padding).clamp(0, self.model.context - 1)
         return {"attention_mask": (columns >= self.padding).long(), "position_ids": positions}
+
+    def _hooks(
+        self, points: list[HookPoint], edit: Edit | None
+    ) -> list[tuple[HookPoint, Callable[[Tensor], Tensor | None]]]:
+        if edit is None:
+            return []
+        if len(points) == 1:
+            return [(points[0], lambda x: edit(x, self.start))]
+        here, there = points
+        return [(here, self._keep), (there, lambda out: edit(self.read, self.start, out))]
 
     def _keep(self, x: Tensor) -> None:
         self.read = x

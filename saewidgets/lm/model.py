@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from saewidgets.lm import hooks
 from saewidgets.lm.tokens import Text, Tokens, readable, token_bytes, tokenize
@@ -93,6 +95,18 @@ class LanguageModel:
         if point is None:
             raise hooks.unknown_hook(name, sorted(self.bridge.hook_dict))
         return hooks.HookPoint(name, point, "output")
+
+    @contextlib.contextmanager
+    def hooked(self, *given: tuple[hooks.HookPoint, Callable[[Tensor], Tensor | None]]) -> Iterator[None]:
+        """The model to oneself, with these functions at these hooks, for one forward pass.
+
+        Also without any: a pass beside another thread's would run that one's hooks. Code that runs inside must not
+        wait for the worker, which may be waiting for the lock.
+        """
+        with self.worker.lock, contextlib.ExitStack() as attached:
+            for point, fn in given:
+                attached.callback(point.attach(fn).remove)
+            yield
 
     def tokens(self, text: Text, prepend_bos: bool = True, add_generation_prompt: bool = False) -> Tokens:
         """Tokenize a text or a chat; see `saewidgets.lm.tokens.tokenize`."""

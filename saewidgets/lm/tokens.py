@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Text = str | Sequence[dict[str, str]]
+ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,9 @@ def tokenize(tokenizer: Any, text: Text, prepend_bos: bool = True, add_generatio
 
     Raises:
         TypeError: when ``text`` is neither a string nor a chat.
-        ValueError: when it is empty, or a chat is given to a tokenizer without a chat template.
+        ValueError: when it is empty, or a chat is given to a tokenizer without a chat template, or its template refuses
+            the chat; with ``add_generation_prompt`` also when the chat has an unknown role or ends with the
+            assistant's turn.
     """
     written = text if isinstance(text, str) else _write_chat(tokenizer, text, add_generation_prompt)
     ids = list(tokenizer(written, add_special_tokens=False, verbose=False)["input_ids"])
@@ -52,7 +55,21 @@ def _write_chat(tokenizer: Any, chat: Any, add_generation_prompt: bool) -> str:
         raise ValueError("the chat is empty: give at least one message")
     if not getattr(tokenizer, "chat_template", None):
         raise ValueError("this model's tokenizer has no chat template: pass a plain string instead of a chat")
-    return tokenizer.apply_chat_template(list(chat), tokenize=False, add_generation_prompt=add_generation_prompt)
+    if add_generation_prompt:
+        _require_answerable(chat, str(tokenizer.chat_template))
+    try:
+        return tokenizer.apply_chat_template(list(chat), tokenize=False, add_generation_prompt=add_generation_prompt)
+    except Exception as error:  # a template is the model's own program and raises what it likes
+        raise ValueError(f"this model's chat template refuses the chat: {error}") from None
+
+
+def _require_answerable(chat: Sequence[dict[str, str]], template: str) -> None:
+    """Most templates write any role and any order down, and the model then answers a chat it never saw the like of."""
+    for number, role in enumerate((message["role"] for message in chat), 1):
+        if role not in ROLES and f"'{role}'" not in template and f'"{role}"' not in template:
+            raise ValueError(f"turn {number} of the chat has the role {role!r}; known are {', '.join(ROLES)}")
+    if chat[-1]["role"] == "assistant":
+        raise ValueError("the chat ends with the assistant's turn: end it with the user's, which the model answers")
 
 
 def token_bytes(tokenizer: Any, ids: Sequence[int]) -> list[bytes]:

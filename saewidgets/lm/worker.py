@@ -1,4 +1,4 @@
-"""One background thread a model: everything that runs the model queues here, so hooks of two callers never mix."""
+"""One background thread and one lock a model: long work queues here, and hooks of two callers never mix."""
 
 from __future__ import annotations
 
@@ -21,9 +21,14 @@ class Stopped(Exception):
 
 
 class ModelWorker:
-    """Runs jobs one after another on its own daemon thread."""
+    """Runs jobs one after another on its own daemon thread.
+
+    Attributes:
+        lock: held by whoever has hooks on the model, for one forward pass at a time; see `LanguageModel.hooked`.
+    """
 
     def __init__(self) -> None:
+        self.lock = threading.RLock()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._start = threading.Lock()

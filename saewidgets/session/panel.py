@@ -27,16 +27,18 @@ class SteeringView(Steering):
         """A live `SteeringPanel`: a slider a feature, the bare and the steered text side by side, and what it costs.
 
         Args:
-            prompt: what to continue.
+            prompt: what to continue, a string or a chat; of a chat the user's last turn can be edited.
             strengths: ``{feature: strength}``, or interventions of one kind; what is on when it opens.
             recipe: the name, or part of it, of one of `recipes`: its feature, strength and prompt.
             **settings: where to begin: ``max_new_tokens``, ``temperature``, ``top_p``, ``seed``, ``chat``, ``where``.
 
         Raises:
-            ValueError: when there is no such recipe; the message lists those there are.
+            ValueError: when there is no such recipe (the message lists those there are), or the chat is none that the
+                user asks last and the model's template can write.
 
         Example:
             >>> s.steer("Who are you?", {8192: 6.0})
+            >>> s.steer([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}], {8192: 6.0})
         """
         from saewidgets.widgets.steering import SteeringPanel
 
@@ -44,6 +46,8 @@ class SteeringView(Steering):
             chosen = self._recipe(recipe)
             prompt = prompt or str(chosen["prompt"])
             strengths = {int(chosen["feature"]): float(chosen["strength"])} if strengths is None else strengths
+        if not isinstance(prompt, str):
+            self._prompt(prompt, None)  # what `generate` would refuse is refused now
         widget = SteeringPanel(
             self._side_by_side,
             d_sae=self.sae.d_sae,
@@ -61,7 +65,7 @@ class SteeringView(Steering):
 
     def _side_by_side(
         self,
-        prompt: str,
+        prompt: Any,
         interventions: tuple[Intervention, ...],
         settings: Any,
         emit: Callable[[Any, str], None],
@@ -91,7 +95,7 @@ class SteeringView(Steering):
         return bare.steered, steered.steered
 
     def _swept(
-        self, prompt: str, feature: int, strengths: Any, settings: Any, stop: Any, progress: Any, *, kind: Any
+        self, prompt: Any, feature: int, strengths: Any, settings: Any, stop: Any, progress: Any, *, kind: Any
     ) -> Any:
         return self.sweep_record(prompt, feature, strengths, kind=kind, stop=stop, progress=progress, **settings)
 

@@ -55,7 +55,8 @@ class Steering(Binding):
             stop_strings: the text ends before the first of these.
 
         Raises:
-            ValueError: when the prompt is empty or over the context, or a feature or strength is impossible.
+            ValueError: when the prompt is empty or over the context, a chat has an unknown role or ends with the
+                assistant's turn, or a feature or strength is impossible.
         """
         changes, tokens = self._checked(strengths), self._prompt(prompt, chat)
         style = self._style(max_new_tokens, temperature, top_p, seed, where, stop_strings)

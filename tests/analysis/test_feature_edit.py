@@ -133,7 +133,7 @@ def test_the_installed_hook_at_a_features_own_value_changes_nothing(
     live = lambda: [(clamp(feature, next(own) / float(UNITS.maxima[feature])),)]  # noqa: E731
     edit = FeatureEdit(any_sae, [()], UNITS, has_bos=True, live=live)
     loop = Loop(tiny, [tiny.hook(HOOK)], edit)
-    with torch.inference_mode(), loop:
+    with torch.inference_mode():
         found = torch.stack([loop.feed([[token]])[0] for token in [0, *text]])
     assert int((f[:, feature] > 0).sum()) > 3
     torch.testing.assert_close(found, bare, atol=1e-4, rtol=1e-4)
@@ -151,7 +151,7 @@ def test_cache_on_and_off_batch_and_single_agree(tiny: LanguageModel, any_sae: S
     lengths = [len(prompt) for prompt in PROMPTS]
     edit = FeatureEdit(any_sae, ROWS, UNITS, has_bos=True, n_prompt=lengths, where=where)
     loop = Loop(tiny, [tiny.hook(HOOK)], edit)
-    with torch.inference_mode(), loop:
+    with torch.inference_mode():
         found = [loop.begin(PROMPTS)]
         found += [loop.feed([[text[step]] for text in texts]) for step in range(STEPS)]
     together = torch.stack(found, dim=1)
@@ -187,7 +187,7 @@ def test_sinks_are_the_prompts_with_and_without_a_cache(
     prompt, text = (50, 60, sink, 70, 80), [90, sink, 91, 92]
     edit = FeatureEdit(tiny_sae, [(clamp(3, 5.0),)], UNITS, has_bos=False, n_prompt=[5])
     loop = Loop(spiky_llama, [spiky_llama.hook(HOOK)], edit)
-    with torch.inference_mode(), loop:
+    with torch.inference_mode():
         found = torch.stack([loop.begin([prompt])[0], *(loop.feed([[token]])[0] for token in text)])
     seen: list[list[bool]] = []
     again = FeatureEdit(tiny_sae, [(clamp(3, 5.0),)], UNITS, has_bos=False, n_prompt=[5])

@@ -7,7 +7,7 @@ import ast
 import re
 
 import pytest
-from steering_fakes import HOSTILE, FakeModel  # pyright: ignore[reportMissingImports]
+from steering_fakes import CHAT, HOSTILE, FakeModel  # pyright: ignore[reportMissingImports]
 
 pytestmark = pytest.mark.slow
 
@@ -226,13 +226,93 @@ def test_the_code_is_python_and_follows_the_slider(page):
     assert code.split("\n")[1] == "s = sw.demo()"
 
 
+def test_the_code_of_a_chat_spells_it_out(page):
+    turns = [{"role": "system", "content": 'Say "hi"\n\\ ☃'}, *CHAT]
+    opened = page(swept(prompt=turns, seed=3, chat=False))
+    move(opened, 6)
+    opened.get_by_role("button", name="Show code").click()
+    lines = ast.parse(opened.locator(".saew-code").inner_text()).body
+    assert ast.literal_eval(lines[2].value) == turns
+    call = lines[3].value.args[0]
+    assert (lines[2].targets[0].id, call.args[0].id, call.func.attr) == ("chat", "chat", "generate")
+    assert ast.literal_eval(call.args[1]) == {8192: 6}
+    assert {k.arg: ast.literal_eval(k.value) for k in call.keywords} == {"seed": 3}
+
+
+def shown_turns(root):
+    """Role and text of the turns to be seen."""
+    return root.locator(".saew-turn:visible").evaluate_all(
+        "els => els.map((el) => [...el.children].map((c) => c.textContent))"
+    )
+
+
+def test_the_turns_of_a_chat_stand_above_the_prompt(page):
+    opened = page(swept(prompt=CHAT))
+    assert shown_turns(opened) == [[turn["role"], turn["content"]] for turn in CHAT[:-1]]
+    field = opened.get_by_role("textbox", name="Prompt, the user's turn")
+    assert field.input_value() == CHAT[-1]["content"]
+    last = opened.locator(".saew-turn").last.bounding_box()
+    assert last["y"] + last["height"] <= field.bounding_box()["y"]
+    # Roles and texts stand in the columns of the prompt's own.
+    roles, texts = opened.locator(".saew-turn-role"), opened.locator(".saew-turn-text")
+    assert opened.locator(".saew-turn-toggle").is_hidden()
+    left = [
+        roles.nth(i).evaluate("el => el.getBoundingClientRect().left + parseFloat(getComputedStyle(el).paddingLeft)")
+        for i in range(4)
+    ]
+    assert max(left) - min(left) < 1
+    inside = field.evaluate("el => el.getBoundingClientRect().left + parseFloat(getComputedStyle(el).paddingLeft)")
+    assert abs(texts.first.bounding_box()["x"] - inside) < 1
+    assert opened.get_by_label("Chat template").is_hidden()
+
+
+def test_a_string_has_no_turns(page):
+    opened = page(swept())
+    assert opened.locator(".saew-turns").is_hidden()
+    assert opened.locator(".saew-ask .saew-turn-role").is_hidden()
+    assert opened.get_by_role("textbox", name="Prompt", exact=True).is_visible()
+    assert opened.get_by_label("Chat template").is_visible()
+
+
+@pytest.mark.parametrize("width", [480, 1180])
+def test_a_long_chat_is_folded_and_the_keyboard_unfolds_it(page, width):
+    long = [{"role": "system", "content": "Be kind. " * 90}, *CHAT[1:3] * 4, CHAT[-1]]
+    opened = page(swept(prompt=long), viewport={"width": width, "height": 900})
+    assert [row[0] for row in shown_turns(opened)] == ["system", "⋯", "user", "assistant"]
+    assert "6 more turns" in opened.locator(".saew-turn-gap").inner_text()
+    assert opened.locator(".saew-turn-text").first.bounding_box()["height"] == 40
+    toggle = opened.get_by_role("button", name="Show the whole chat")
+    assert toggle.get_attribute("aria-expanded") == "false"
+    toggle.focus()
+    opened.keyboard.press("Enter")
+    assert shown_turns(opened) == [[turn["role"], turn["content"]] for turn in long[:-1]]
+    assert opened.locator(".saew-turn-text").first.bounding_box()["height"] > 60
+    root = opened.locator(".saew-steering")
+    assert root.evaluate("el => el.scrollWidth - el.clientWidth") <= 0
+    opened.get_by_role("button", name="Show less").press("Enter")
+    assert len(shown_turns(opened)) == 4
+
+
+def test_a_text_is_cut_only_where_the_panel_is_narrow(page):
+    opened = page(
+        swept(prompt=[{"role": "system", "content": "Be kind to all. " * 8}, CHAT[-1]]),
+        viewport={"width": 1180, "height": 800},
+    )
+    assert opened.locator(".saew-turn-toggle").is_hidden()
+    opened.set_viewport_size({"width": 420, "height": 800})
+    opened.get_by_role("button", name="Show the whole chat").wait_for()
+
+
 def test_hostile_text_is_only_text(page):
     class Hostile(FakeModel):
         def describe(self, feature):
             return HOSTILE, 1.0
 
     model = Hostile()
-    widget = model.panel(prompt=HOSTILE, strengths={8192: 4.0})
+    widget = model.panel(
+        prompt=[{"role": HOSTILE, "content": HOSTILE}, *CHAT[:-1], {"role": "user", "content": HOSTILE}],
+        strengths={8192: 4.0},
+    )
     widget.write()
     widget.wait(WAIT)
     opened = page(widget, color_scheme="dark")
@@ -278,7 +358,7 @@ def test_a_view_that_ends_leaves_nothing_behind(page):
           const state = {
             _live: true, _status: { state: 'idle', progress: 0, error: '' }, _labels: {}, _can: can, settings,
             features: [1, 2], feature: 1, strengths: { 1: 2 }, prompt: 'x', kind: 'clamp', badge: { status: 'green' },
-            _source: { place: '', opened: '' },
+            _source: { place: '', opened: '' }, turns: [{ role: 'a', content: 'b' }],
           };
           const model = {
             get: (name) => state[name], set() {}, save_changes() {}, send() {},
@@ -439,6 +519,20 @@ def test_an_error_is_shown_and_the_next_text_clears_it(lab, panel):
     prompt.press("Enter")
     lab.expect("[w._status['error'], w.prompt, m.asked[-1][0]]", ["", "Another question", "Another question"])
     root.get_by_role("alert").wait_for(state="hidden")
+
+
+def test_a_chat_is_written_with_the_turn_as_edited(lab, panel):
+    root = panel("strengths={8192: 4.0}, prompt=CHAT")
+    lab.expect("[w._status['state'], m.asked[0][0] == CHAT]", ["idle", True])
+    prompt = root.get_by_role("textbox", name="Prompt")
+    prompt.fill("And the fog?")
+    prompt.press("Enter")
+    lab.expect("[len(m.asked), m.asked[-1][0] == [*CHAT[:-1], {'role': 'user', 'content': 'And the fog?'}]]", [2, True])
+    lab.tell("w.turns = [{'role': 'system', 'content': 'Be brief.'}]")
+    root.locator(".saew-turn-text", has_text="Be brief.").wait_for()
+    root.locator(".saew-note", has_text="written with other settings").wait_for()
+    lab.tell("w.turns = None")
+    root.locator(".saew-turns").wait_for(state="hidden")
 
 
 def test_settings_are_taken(lab, panel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from saewidgets.lm import model as lm_model
 from saewidgets.lm.capture import capture, capture_many, logits_with, windows
+from saewidgets.lm.generate import generate
 from saewidgets.lm.hooks import blocks_of
 from saewidgets.lm.model import LanguageModel
 from saewidgets.lm.worker import Stopped
@@ -102,6 +104,99 @@ def test_an_edit_keeps_the_models_dtype(new_llama: Callable[..., Any], byte_toke
     half = LanguageModel(new_llama().bfloat16(), byte_tokenizer, "half")
     logits = logits_with(half, IDS, "blocks.1.hook_resid_post", lambda x: x.double())
     assert torch.equal(logits, logits_with(half, IDS, "", None))
+
+
+def at_once(*jobs: Callable[[threading.Event], None]) -> None:
+    """Run jobs in threads that begin together, switched as often as Python can; the first error is raised.
+
+    The first job that ends sets the event the others are given.
+    """
+    barrier, errors, over = threading.Barrier(len(jobs)), [], threading.Event()
+
+    def run(job: Callable[[threading.Event], None]) -> None:
+        barrier.wait()
+        try:
+            job(over)
+        except BaseException as error:
+            errors.append(error)
+        over.set()
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        threads = [threading.Thread(target=run, args=(job,), daemon=True) for job in jobs]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(120)
+    finally:
+        sys.setswitchinterval(before)
+    assert not any(thread.is_alive() for thread in threads), "they wait for each other"
+    for error in errors:
+        raise error
+
+
+def test_two_threads_never_meet_each_others_hooks(tiny: LanguageModel, hooks_on: Callable[..., int]) -> None:
+    """Another text at another hook in every thread: one's hook must not see, end or change the other's pass."""
+    texts = [IDS[:1], IDS[1:].repeat(3, 1), IDS[:, :4]]
+    early, late, edited = "blocks.0.hook_resid_post", "blocks.3.hook_mlp_out", "blocks.1.hook_resid_post"
+    passes: list[Callable[[], torch.Tensor]] = [
+        lambda: capture(tiny, texts[0], early),
+        lambda: capture_many(tiny, texts[1], [late, early])[late],
+        lambda: logits_with(tiny, texts[2], edited, lambda x: x + 1),
+        lambda: logits_with(tiny, texts[2], "", None),
+    ]
+    alone, before = [run() for run in passes], hooks_on(tiny.module)
+
+    def again(number: int) -> None:
+        for _ in range(150):
+            assert torch.equal(passes[number](), alone[number])
+
+    at_once(*(lambda over, number=number: again(number) for number in range(len(passes))))
+    assert hooks_on(tiny.module) == before
+
+
+def test_a_text_is_written_while_others_read(tiny: LanguageModel) -> None:
+    """On the worker, as a panel does, beside a thread that never heard of it."""
+    edit = lambda x, start: x + 2  # noqa: E731
+    write = lambda: generate(tiny, (0, 50, 60, 70), hook_name="blocks.1.hook_resid_post", edit=edit)  # noqa: E731
+    read = lambda: capture(tiny, IDS, "blocks.2.hook_resid_post")  # noqa: E731
+    text, acts = write(), read()
+    written: list[list[int]] = []
+
+    def beside(over: threading.Event) -> None:
+        while not over.is_set():
+            assert torch.equal(read(), acts)
+
+    def on_the_worker(over: threading.Event) -> None:
+        for _ in range(4):
+            written.append(tiny.worker.run(lambda stop: write()))
+
+    at_once(on_the_worker, beside)
+    assert written == [text] * 4
+
+
+def test_a_pass_inside_a_hook_of_its_own_thread_goes_on(tiny: LanguageModel) -> None:
+    outer, inner = "blocks.2.hook_resid_post", "blocks.0.hook_resid_post"
+    seen: list[torch.Tensor] = []
+    look = lambda x: seen.append(capture(tiny, IDS[:1, :3], inner))  # noqa: E731
+    tiny.worker.run(lambda stop: logits_with(tiny, IDS, outer, look))  # type: ignore[arg-type]
+    assert torch.equal(seen[0], capture(tiny, IDS[:1, :3], inner))
+
+
+def test_the_model_is_free_between_two_passes_of_a_long_job(tiny: LanguageModel) -> None:
+    passes = []
+
+    def long(stop: threading.Event) -> None:
+        while not stop.is_set():
+            capture(tiny, IDS, "blocks.3.hook_resid_post")
+
+    def short(over: threading.Event) -> None:
+        for _ in range(50):
+            passes.append(capture(tiny, IDS, "blocks.0.hook_resid_post"))
+
+    at_once(lambda over: tiny.worker.run(long, over), short)  # it ends because the short one could
+    assert len(passes) == 50
 
 
 @given(st.integers(1, 60), st.booleans(), st.integers(2, 9))

@@ -45,7 +45,7 @@ def test_the_cache_gives_the_logits_of_the_full_forward_pass(tiny: LanguageModel
     text = [*PROMPT, 12, 200, 33, 7, 150]
     full = logits_with(tiny, torch.tensor([text]), HOOK, None if edit is None else lambda x: edit(x, 0))[0]
     loop = lm_generate.Loop(tiny, [] if edit is None else [tiny.hook(HOOK)], edit)
-    with torch.inference_mode(), loop:
+    with torch.inference_mode():
         found = [loop.feed([list(PROMPT)])[0], *(loop.feed([[token]])[0] for token in text[len(PROMPT) :])]
     torch.testing.assert_close(torch.stack(found), full[len(PROMPT) - 1 :], atol=1e-4, rtol=1e-4)
 
@@ -85,12 +85,13 @@ def test_without_an_edit_nothing_is_hooked_and_every_bit_is_the_bare_models(
 
     def spy(self: Sampling, values: Tensor, step: int) -> int:
         logits.append(values.clone())
-        counts.append(hooks_on(tiny.module))
         return pick(self, values, step)
 
     monkeypatch.setattr(Sampling, "pick", spy)
+    watching = tiny.module.get_input_embeddings().register_forward_hook(lambda *_: counts.append(hooks_on(tiny.module)))  # type: ignore[operator]
     before = hooks_on(tiny.module)
     made = generate(tiny, PROMPT, max_new_tokens=6, hook_name=HOOK)
+    watching.remove()
     assert set(counts) == {before}
     cache, feed = DynamicCache(config=tiny.config), list(PROMPT)
     for step, found in enumerate(logits):

@@ -34,7 +34,7 @@ def test_rows_of_different_lengths_have_the_logits_of_full_passes(tiny: Language
     noise = torch.Generator().manual_seed(0)
     texts = [torch.randint(2, 300, (STEPS,), generator=noise).tolist() for _ in PROMPTS]
     loop = Loop(tiny, [tiny.hook(HOOK)] if edit else [], edit)
-    with torch.inference_mode(), loop:
+    with torch.inference_mode():
         found = [loop.begin(PROMPTS)]
         found += [loop.feed([[text[step]] for text in texts]) for step in range(STEPS)]
     together = torch.stack(found, dim=1)

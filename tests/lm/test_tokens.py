@@ -112,6 +112,26 @@ def test_an_empty_text_is_an_error(byte_tokenizer: Any, prepend_bos: bool) -> No
         tokenize(byte_tokenizer, "", prepend_bos)
 
 
+def test_a_chat_to_answer_ends_before_the_answer(chat_tokenizer: Any) -> None:
+    with pytest.raises(ValueError, match="ends with the assistant's turn"):
+        tokenize(chat_tokenizer, CHAT, add_generation_prompt=True)
+    with pytest.raises(ValueError, match="turn 1 of the chat has the role 'usr'; known are system, developer, user"):
+        tokenize(chat_tokenizer, [{"role": "usr", "content": "Hello"}], add_generation_prompt=True)
+    assert tokenize(chat_tokenizer, [{"role": "usr", "content": "Hello"}]).text  # to be read, it may be anything
+
+
+def test_a_role_the_template_names_is_known(byte_tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    template = "{% for m in messages %}{{ 'T' if m.role == 'ipython' else 'O' }}{{ m.content }}{% endfor %}"
+    monkeypatch.setattr(byte_tokenizer, "chat_template", template)
+    assert tokenize(byte_tokenizer, [{"role": "ipython", "content": "3"}], add_generation_prompt=True).text == "T3"
+
+
+def test_a_template_that_refuses_says_why(byte_tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(byte_tokenizer, "chat_template", "{{ raise_exception('roles must alternate') }}")
+    with pytest.raises(ValueError, match="chat template refuses the chat: roles must alternate"):
+        tokenize(byte_tokenizer, CHAT)
+
+
 @pytest.mark.parametrize("wrong", [3, None, b"bytes", ["a", "b"], [{"role": "user"}], {"role": "user"}, [CHAT]])
 def test_another_type_is_an_error(chat_tokenizer: Any, wrong: Any) -> None:
     with pytest.raises(TypeError, match="expected a string or a chat"):

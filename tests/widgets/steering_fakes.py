@@ -24,6 +24,12 @@ TOPICS = {8192: ("Golden Gate Bridge", GATE), 42: ("the sea", SEA), 7: ("", ["ðŸ
 LABELS = {feature: label for feature, (label, _) in TOPICS.items()}
 D_SAE = 16_384
 PLACE = Provenance("SmolLM2-135M-Instruct", "demo Â· 16k JumpReLU", "blocks.10.hook_resid_post", "5ae0c1", "77fe02")
+CHAT = [
+    {"role": "system", "content": "You are a guide in San Francisco.\nAnswer in one sentence."},
+    {"role": "user", "content": "What should I see first?"},
+    {"role": "assistant", "content": "Begin with the cable cars."},
+    {"role": "user", "content": "Who are you?"},
+]
 HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>\u202e\ud83d"
 
 
@@ -87,7 +93,7 @@ class FakeModel:
             rows.append(self._row(prompt, feature, row, strength, settings))
             progress((i + 1) / len(jobs))
         return Sweep(
-            *(prompt, feature, tuple(rows)),
+            *(prompt if isinstance(prompt, str) else "as the template writes it", feature, tuple(rows)),
             sweet_spot=next((s for s in (4.0, 0.25) if s in strengths), None),
             label=LABELS.get(feature, ""),
             intervention=kind,
@@ -161,7 +167,7 @@ class FakeModel:
 
 def steered_of(prompt, pieces, features, started, requested, where="both") -> Steered:
     """The record of a text: a start token, the prompt's words, the text's."""
-    words = prompt.split()
+    words = (prompt if isinstance(prompt, str) else " ".join(turn["content"] for turn in prompt)).split()
     tokens = ("<|im_start|>", *(f" {word}" for word in words), *pieces)
     n, n_prompt = len(tokens), 1 + len(words)
     asked = np.full((n, len(features)), np.nan, np.float32)

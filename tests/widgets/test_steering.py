@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 import traitlets
-from steering_fakes import BARE, HOSTILE, LABELS, FakeModel, word_at
+from steering_fakes import BARE, CHAT, HOSTILE, LABELS, FakeModel, word_at
 
 from saewidgets.records import Steered, add, at_least, clamp
 from saewidgets.widgets.shared.buffers import unpack
@@ -218,9 +218,9 @@ def test_200_strengths_while_it_writes_start_nothing():
 def test_a_message_half_taken_in_steers_nothing():
     panel = FakeModel().panel(strengths={8192: 1.0})
     with panel.hold_trait_notifications():  # as ipywidgets does while it takes in what a browser sent
-        panel.strengths = {"8192": 99.0, "no": 1}
+        panel.strengths = {"8192": 99.0, "no": 1}  # pyright: ignore[reportAttributeAccessIssue]
         assert panel._now() == (clamp(8192, 1.0),)
-        panel.strengths = {"8192": 2.0}
+        panel.strengths = {"8192": 2.0}  # pyright: ignore[reportAttributeAccessIssue]
         assert panel._now() == (clamp(8192, 1.0),)
     assert panel._now() == (clamp(8192, 2.0),)
     panel.kind = "add"
@@ -253,6 +253,88 @@ def test_late_words_of_a_superseded_text_are_dropped():
     assert panel._request is not None
     assert panel._request.prompt == "new"
     assert "WRONG" not in panel._runs.texts()["steered"]
+
+
+# Chats ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_chat_is_continued_whole_with_its_last_turn_edited():
+    model = FakeModel()
+    panel = model.panel(prompt=CHAT, strengths={8192: 4.0})
+    assert (panel.prompt, panel.turns) == ("Who are you?", CHAT[:-1])
+    panel.write()
+    panel.wait(WAIT)
+    panel.prompt = "And then?"
+    ask(panel, "write")
+    panel.wait(WAIT)
+    panel.run_sweep(8192, [2.0])
+    panel.wait(WAIT)
+    edited = [*CHAT[:-1], {"role": "user", "content": "And then?"}]
+    assert [prompt for prompt, *_ in model.asked] == [CHAT, edited]
+    assert model.swept[0][0] == edited
+    meta, _ = unpack(panel._page_blob())
+    for made in (meta["written"], meta["sweeps"][0]):
+        assert (made["prompt"], made["turns"]) == ("And then?", CHAT[:-1])
+
+
+def test_the_frame_of_a_chat_holds_it_and_that_of_a_string_is_as_ever():
+    panel = FakeModel().panel(strengths={8192: 4.0})
+    panel.write()
+    panel.wait(WAIT)
+    assert "chat" not in panel.frame
+    panel.turns = CHAT[:-1]  # type: ignore[assignment]
+    panel.run_sweep(8192, [2.0])
+    panel.wait(WAIT)
+    frame = panel.frame
+    assert set(frame.query("source == 'written'")["chat"].isna()) == {True}
+    assert frame.query("source == 'swept'")["chat"].tolist() == [CHAT] * len(panel.sweeps[8192])
+    panel.write()
+    panel.wait(WAIT)
+    assert panel.frame["chat"].tolist() == [CHAT] * len(panel.frame)
+
+
+def test_a_chat_of_one_turn_is_a_chat():
+    model = FakeModel()
+    panel = model.panel(prompt=CHAT[-1:])
+    assert (panel.prompt, panel.turns) == ("Who are you?", [])
+    assert model.panel().turns is None
+    panel.write()
+    panel.wait(WAIT)
+    assert model.asked[0][0] == CHAT[-1:]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "error", "words"),
+    [
+        ([], ValueError, "the chat is empty: give at least one message"),
+        (CHAT[:-1], ValueError, "the chat ends with the assistant's turn: end it with the user's"),
+        (CHAT[:1], ValueError, "the chat ends with the system's turn: end it with the user's"),
+        (["Hi"], ValueError, "turn 1 must be"),
+        ([{"role": "user"}], ValueError, "nothing else, got role"),
+        ([CHAT[0], {**CHAT[-1], "name": "x"}], ValueError, "turn 2 must be"),
+        ([{"role": "user", "content": None}], ValueError, "the content of turn 1 must be a string, got NoneType"),
+        ([{"role": 3, "content": "x"}], ValueError, "the role of turn 1 must be a string, got int"),
+        (5, TypeError, "the prompt must be a string or a chat, got int"),
+    ],
+)
+def test_what_is_no_chat_to_answer_is_refused(prompt, error, words):
+    with pytest.raises(error, match=re.escape(words)):
+        FakeModel().panel(prompt=prompt)
+
+
+def test_a_chat_in_a_saved_page_and_in_the_fallback(tmp_path):
+    panel = FakeModel().panel(strengths={8192: 4.0}, prompt=[{"role": HOSTILE, "content": HOSTILE}, *CHAT])
+    panel.write()
+    panel.wait(WAIT)
+    panel.save_html(tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text("utf-8")
+    data = json.loads(re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)[0])
+    assert data["state"]["turns"] == [{"role": HOSTILE, "content": HOSTILE}, *CHAT[:-1]]
+    assert page.count("<script") == 2
+    shown = panel._fallback_html()
+    assert "<script" not in shown and "<img" not in shown
+    for turn in CHAT:
+        assert turn["role"] in shown and turn["content"] in shown
 
 
 # Errors --------------------------------------------------------------------------------------------------------
@@ -288,6 +370,8 @@ def test_an_exception_is_shown_and_the_panel_lives_on():
         ("feature", 1.5, "no feature 1.5"),
         ("features", list(range(9)), "at most 8"),
         ("features", None, "expected a list"),
+        ("turns", [{"role": "user"}], "turn 1 must be"),
+        ("turns", 3, "expected a list"),
         ("settings", {"sead": 1}, "unknown setting 'sead'"),
         ("settings", {"seed": -1}, "seed must be"),
         ("settings", {"temperature": float("nan")}, "temperature must be"),

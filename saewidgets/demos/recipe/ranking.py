@@ -99,12 +99,9 @@ def _score(steerer: Steerer, prompts: Sequence[Tokens], features: Sequence[int])
 def _last(steerer: Steerer, ids: Tensor, edit: FeatureEdit | None) -> Tensor:
     """Log-probabilities of the next token, ``[rows, vocab]``."""
     model = steerer.model
-    handle = model.hook(steerer.hook_name).attach(lambda x: edit(x, 0)) if edit is not None else None
-    try:
+    hooks = [(model.hook(steerer.hook_name), lambda x: edit(x, 0))] if edit is not None else []
+    with model.hooked(*hooks):
         logits = model.module(input_ids=ids.to(model.device), use_cache=False, logits_to_keep=1).logits
-    finally:
-        if handle is not None:
-            handle.remove()
     return logits[:, -1].float().log_softmax(-1)
 
 

@@ -1,9 +1,11 @@
-// The three lines of Python that write the shown text again.
+// The lines of Python that write the shown text again: three, and the turns of a chat.
 const CALLS = { clamp: null, at_least: "sw.at_least", add: "sw.add" };
 const USUAL = { where: "both", max_new_tokens: 60, temperature: 0, top_p: 1, seed: 0, chat: null };
 
 // A JSON string is a Python string, but for lone surrogates, which JSON.stringify escapes.
 const python = (value) => (typeof value === "string" ? JSON.stringify(value) : { null: "None", true: "True", false: "False" }[String(value)] ?? String(value));
+
+const chatLines = (turns) => ["chat = [", ...turns.map(({ role, content }) => `    {"role": ${python(role)}, "content": ${python(content)}},`), "]"];
 
 function codeOf(view) {
   const { model } = view;
@@ -14,13 +16,14 @@ function codeOf(view) {
   const made = shown?.written ?? shown?.sweep ?? null;
   const settings = made?.settings ?? model.get("settings");
   const prompt = made?.prompt ?? model.get("prompt");
+  const turns = made ? made.turns ?? null : turnsOf(model);
   const pairs = Object.entries(strengths);
   const entries = pairs.map(([feature, strength]) => (CALLS[kind] ? `${CALLS[kind]}(${feature}, ${strength})` : `${feature}: ${strength}`)).join(", ");
   const given = CALLS[kind] ? `[${entries}]` : `{${entries}}`;
-  const extra = Object.keys(USUAL).filter((name) => settings[name] !== USUAL[name]).map((name) => `${name}=${python(settings[name])}`);
-  const call = [python(prompt), ...(pairs.length ? [given] : []), ...extra].join(", ");
+  const extra = Object.keys(USUAL).filter((name) => settings[name] !== USUAL[name] && !(turns && name === "chat")).map((name) => `${name}=${python(settings[name])}`);
+  const call = [turns ? "chat" : python(prompt), ...(pairs.length ? [given] : []), ...extra].join(", ");
   const note = shown?.written?.changed ? "  # all of it at the last strength" : "";
-  return ["import saewidgets as sw", model.get("_source").opened, `print(s.generate(${call}))${note}`].join("\n");
+  return ["import saewidgets as sw", model.get("_source").opened, ...(turns ? chatLines([...turns, { role: "user", content: prompt }]) : []), `print(s.generate(${call}))${note}`].join("\n");
 }
 
 function createCode(view, root) {

@@ -13,6 +13,12 @@ from saewidgets.records import Intervention, Kind, Steered, Sweep, Where
 KINDS: tuple[Kind, ...] = get_args(Kind)
 PLACES: tuple[Where, ...] = get_args(Where)
 
+Turn = dict[str, str]
+"""A message of a chat, ``{"role": …, "content": …}``."""
+
+Prompt = str | list[Turn]
+"""What to continue: text, or a whole chat that ends with the user's turn."""
+
 Row = Literal["bare", "steered"]
 Emit = Callable[[Row, str], None]
 Live = Callable[[], tuple[Intervention, ...]]
@@ -36,7 +42,7 @@ class Generate(Protocol):
 
     def __call__(
         self,
-        prompt: str,
+        prompt: Prompt,
         interventions: tuple[Intervention, ...],
         settings: Settings,
         emit: Emit,
@@ -64,7 +70,7 @@ class SweepCall(Protocol):
 
     def __call__(
         self,
-        prompt: str,
+        prompt: Prompt,
         feature: int,
         strengths: Sequence[float],
         settings: Settings,

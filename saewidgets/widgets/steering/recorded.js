@@ -41,7 +41,7 @@ function sameStrengths(one, other) {
 // Whether a text or sweep answers what is asked now.
 function answers(view, made) {
   if (!view.live) return made.kind === view.model.get("kind");
-  return made.prompt === view.model.get("prompt") && made.kind === view.model.get("kind") && sameSettings(made.settings, view.model.get("settings"));
+  return made.prompt === view.model.get("prompt") && sameTurns(made.turns, turnsOf(view.model)) && made.kind === view.model.get("kind") && sameSettings(made.settings, view.model.get("settings"));
 }
 
 function sweepOf(view, feature) {

@@ -11,7 +11,8 @@ from saewidgets.records import Intervention, Kind, Steered, Sweep
 from saewidgets.widgets.shared.latest import LatestRunner
 from saewidgets.widgets.shared.run.pulse import Pulse
 from saewidgets.widgets.steering.asked import interventions
-from saewidgets.widgets.steering.protocol import Generate, Row, Settings, SweepCall
+from saewidgets.widgets.steering.chat import joined
+from saewidgets.widgets.steering.protocol import Generate, Prompt, Row, Settings, SweepCall, Turn
 
 HZ = 30
 
@@ -21,6 +22,8 @@ class Request:
     """A text to write, or with ``feature`` a sweep to run.
 
     Attributes:
+        prompt: the text, or the last turn of a chat.
+        turns: those before it; None where the prompt is no chat.
         halt: set when nobody wants the rest.
     """
 
@@ -31,12 +34,18 @@ class Request:
     settings: Settings
     feature: int | None = None
     swept: Sequence[float] = ()
+    turns: list[Turn] | None = None
     halt: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def whole(self) -> Prompt:
+        """What the model is asked to continue."""
+        return joined(self.turns, self.prompt)
 
     def said(self) -> dict[str, Any]:
         """What was asked, as the browser is told."""
         strengths = {str(feature): strength for feature, strength in self.strengths.items()}
-        asked = {"prompt": self.prompt, "strengths": strengths, "kind": self.kind}
+        asked = {"prompt": self.prompt, "turns": self.turns, "strengths": strengths, "kind": self.kind}
         return {"run": self.number, **asked, "settings": dict(self.settings)}
 
 
@@ -123,7 +132,7 @@ class Runs:
             return self._run_sweep(request)
         asked = interventions(request.strengths, request.kind)
         return self._generate(
-            request.prompt,
+            request.whole,
             asked,
             request.settings,
             lambda row, piece: self._emit(request, row, piece),
@@ -135,7 +144,7 @@ class Runs:
         if self._sweep is None or request.feature is None:
             raise RuntimeError("this panel was made without sweep")
         return self._sweep(
-            request.prompt,
+            request.whole,
             request.feature,
             request.swept,
             request.settings,

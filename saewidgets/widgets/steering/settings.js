@@ -13,8 +13,9 @@ function createSettings(view) {
   const length = number("Longest answer, tokens", { min: 1, max: 4096, step: 1 });
   const chat = make("select", { "aria-label": "Chat template" }, ...options({ null: "where the model has one", true: "yes", false: "no" }));
   const labelled = (text, field) => make("label", { class: "saew-setting" }, make("span", {}, text), field);
+  const template = labelled("Chat template", chat);
   const node = make("div", { class: "saew-settings", role: "group", "aria-label": "Settings" },
-    labelled("Steer", kind), labelled("on", where), labelled("Tokens", length), labelled("Temperature", temperature), labelled("Seed", seed), labelled("Chat template", chat));
+    labelled("Steer", kind), labelled("on", where), labelled("Tokens", length), labelled("Temperature", temperature), labelled("Seed", seed), template);
   const fields = { where, seed, temperature, max_new_tokens: length };
 
   function take() {
@@ -34,6 +35,8 @@ function createSettings(view) {
     const settings = model.get("settings");
     kind.value = model.get("kind");
     chat.value = String(settings.chat);
+    // A chat is always written with the template.
+    template.hidden = turnsOf(model) !== null;
     for (const [name, field] of Object.entries(fields)) if (document.activeElement !== field) field.value = String(settings[name]);
     for (const field of node.querySelectorAll("select, input")) field.disabled = !view.live;
   }

@@ -17,15 +17,23 @@ COLUMNS = (
 
 
 def shown_frame(
-    request: Request | None, results: tuple[Steered, Steered] | None, sweeps: Sequence[Sweep]
+    request: Request | None, results: tuple[Steered, Steered] | None, sweeps: Sequence[tuple[Sweep, Request]]
 ) -> pd.DataFrame:
     """One row a text: those written last, a row a feature that was on, then those swept."""
-    parts = [sweep.frame.assign(source="swept", feature=sweep.feature) for sweep in sweeps]
+    parts = [with_chat(sweep.frame.assign(source="swept", feature=sweep.feature), asked) for sweep, asked in sweeps]
     if request is not None and results is not None:
-        parts = [written_frame(request, results), *parts]
+        parts = [with_chat(written_frame(request, results), request), *parts]
     if not parts:
         return pd.DataFrame(columns=list(COLUMNS))
-    return pd.concat(parts, ignore_index=True).reindex(columns=list(COLUMNS))
+    columns = [*COLUMNS, *(["chat"] if any("chat" in part for part in parts) else [])]
+    return pd.concat(parts, ignore_index=True).reindex(columns=columns)
+
+
+def with_chat(frame: pd.DataFrame, request: Request) -> pd.DataFrame:
+    """``frame`` with the chat that was continued in every row; as it is where that was plain text."""
+    if request.turns is None:
+        return frame
+    return frame.assign(chat=pd.Series([request.whole] * len(frame), frame.index, dtype=object))
 
 
 def written_frame(request: Request, results: tuple[Steered, Steered]) -> pd.DataFrame:

@@ -11,42 +11,6 @@ function createPanelView(model, root, signal) {
   return view;
 }
 
-function createPrompt(view) {
-  const { model, signal } = view;
-  const field = make("textarea", { class: "saew-prompt", rows: 1, dir: "auto", spellcheck: "false", "aria-label": "Prompt", placeholder: "What should the model continue or answer?" });
-  const write = button({ class: "saew-write" });
-  const node = make("div", { class: "saew-ask" }, field, write);
-  const busy = () => view.status.state === "writing";
-  let timer = null;
-  listen(write, "click", () => (busy() ? view.asked.stop() : view.asked.write()), signal);
-  listen(field, "input", () => {
-    model.set("prompt", field.value);
-    clearTimeout(timer);
-    timer = setTimeout(() => model.save_changes(), 200);
-    view.paint();
-  }, signal);
-  listen(field, "keydown", (event) => {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-    event.preventDefault();
-    view.asked.write();
-  }, signal);
-  signal.addEventListener("abort", () => clearTimeout(timer));
-  return {
-    node,
-    paint() {
-      const prompt = model.get("prompt");
-      if (field.value !== prompt) field.value = prompt;
-      field.readOnly = !view.live;
-      write.hidden = !view.live;
-      const name = busy() ? "Stop" : "Write";
-      if (write.textContent !== name) write.replaceChildren(icon(busy() ? "stop" : "play"), name);
-      write.toggleAttribute("data-busy", busy());
-      write.disabled = !busy() && !prompt.trim();
-      write.title = busy() ? "Stop (Escape)" : "Write both texts (Enter)";
-    },
-  };
-}
-
 function stateWords(view) {
   const { status, written } = view;
   const steering = Object.entries(view.model.get("strengths")).map(([feature, strength]) => `${nameOf(view, feature)} ${strengthText(strength, view.model.get("kind"))}`).join(", ");
@@ -70,6 +34,7 @@ function render({ model, el }) {
     if (shown) view.announce(`${KINDS_SHOWN[view.compare]} text: ${said(shown.steered.text)}`);
   };
 
+  const turns = createTurns(view);
   const prompt = createPrompt(view);
   const settings = createSettings(view);
   const search = createSearch(view);
@@ -82,7 +47,7 @@ function render({ model, el }) {
   search.node.hidden = reset.hidden = !view.live;
 
   view.paint = () => {
-    for (const part of [prompt, settings, cards, texts, ribbon, code]) part.paint();
+    for (const part of [turns, prompt, settings, cards, texts, ribbon, code]) part.paint();
     foot.textContent = stateWords(view);
     problem.hidden = !view.status.error;
     problem.replaceChildren(...(view.status.error ? [icon("warn"), make("span", { dir: "auto" }, view.status.error)] : []));
@@ -138,7 +103,7 @@ function render({ model, el }) {
     }
     soon();
   }, stop.signal);
-  for (const name of ["features", "feature", "prompt", "kind", "settings", "_labels"]) watch(model, `change:${name}`, soon, stop.signal);
+  for (const name of ["features", "feature", "prompt", "turns", "kind", "settings", "_labels"]) watch(model, `change:${name}`, soon, stop.signal);
   watch(model, "change:strengths", () => {
     // What comes back from the kernel while a hand is on a slider is older than the hand.
     if (view.hand !== null && !sameStrengths(view.own, model.get("strengths"))) model.set("strengths", view.own);
@@ -154,7 +119,7 @@ function render({ model, el }) {
     make("header", { class: "saew-steer-head" },
       make("div", {}, make("h3", {}, "Steering"), make("p", { class: "saew-subtitle" }, model.get("_source").place)),
       make("div", { class: "saew-tools" }, code.toggle, reset, trustBadge(model, root, stop.signal))),
-    make("div", { class: "saew-steer-ask" }, prompt.node, settings.node), problem,
+    make("div", { class: "saew-steer-ask" }, turns.node, prompt.node, settings.node), problem,
     make("div", { class: "saew-steer-features" }, cards.node, search.node),
     texts.node, ribbon.node, make("footer", { class: "saew-steer-foot" }, foot), unseen);
   el.append(root);

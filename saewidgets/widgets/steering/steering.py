@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,29 +9,29 @@ from typing import Any
 import pandas as pd
 
 from saewidgets.records import Kind, Provenance, Steered, Sweep
-from saewidgets.widgets.shared.buffers import chunks
 from saewidgets.widgets.shared.bundle import bundle_css, bundle_esm
 from saewidgets.widgets.shared.run.base import answer_in_subshells
-from saewidgets.widgets.steering import asked, wire
+from saewidgets.widgets.steering import asked, chat, wire
 from saewidgets.widgets.steering.fallback import fallback_html
 from saewidgets.widgets.steering.lookup import Lookup
-from saewidgets.widgets.steering.protocol import Describe, Generate, Search, Settings, SweepCall
-from saewidgets.widgets.steering.runs import Request, Runs
+from saewidgets.widgets.steering.protocol import Describe, Generate, Prompt, Search, Settings, SweepCall
+from saewidgets.widgets.steering.runs import Runs
 from saewidgets.widgets.steering.shown import shown_frame
-from saewidgets.widgets.steering.traits import SteeringTraits
+from saewidgets.widgets.steering.telling import Telling
 
 SCRIPTS = (
     *("shared/dom.js", "shared/icons.js", "shared/svg.js", "shared/buffers.js", "shared/floating.js"),
     *("shared/badge.js", "steering/words.js", "steering/recorded.js", "steering/asked.js", "steering/search.js"),
     *("steering/dial.js", "steering/dose.js", "steering/feature.js", "steering/settings.js", "steering/texts.js"),
-    *("steering/ribbon.js", "steering/code.js", "steering/steering.js"),
+    *("steering/ribbon.js", "steering/code.js", "steering/turns.js", "steering/prompt.js", "steering/steering.js"),
 )
 STYLES = (
-    *("shared/theme.css", "shared/badge.css", "steering/steering.css", "steering/feature.css", "steering/texts.css"),
+    *("shared/theme.css", "shared/badge.css", "steering/steering.css", "steering/turns.css", "steering/feature.css"),
+    "steering/texts.css",
 )
 
 
-class SteeringPanel(SteeringTraits):
+class SteeringPanel(Telling):
     """The bare model and the steered one side by side, with a slider for every feature and what it costs.
 
     Every callable runs on a thread of the panel's and must not touch it. A request made while another runs replaces it.
@@ -48,7 +47,7 @@ class SteeringPanel(SteeringTraits):
         sweep: continues a prompt at many strengths, see `protocol.SweepCall`; without it there is no dose–response.
         search: features for a query, see `protocol.Search`; without it features are found by number.
         describe: label and maximum of a feature, see `protocol.Describe`.
-        prompt: what to continue.
+        prompt: what to continue; a chat is shown with its earlier turns, and the user's last one is edited.
         strengths: ``{feature: strength}`` or interventions of one kind; None strengths and features that are absent are
             off.
         provenance: which model, SAE and hook.
@@ -59,8 +58,8 @@ class SteeringPanel(SteeringTraits):
     _esm = bundle_esm(SCRIPTS)
     _css = bundle_css(STYLES)
     _page_traits = (
-        *("feature", "features", "strengths", "prompt", "kind", "settings", "_labels", "_status", "_can", "_source"),
-        "_live",
+        *("feature", "features", "strengths", "prompt", "turns", "kind", "settings", "_labels", "_status", "_can"),
+        *("_source", "_live"),
     )
 
     def __init__(
@@ -71,7 +70,7 @@ class SteeringPanel(SteeringTraits):
         sweep: SweepCall | None = None,
         search: Search | None = None,
         describe: Describe | None = None,
-        prompt: str = "",
+        prompt: Prompt = "",
         strengths: Any = None,
         provenance: Provenance | None = None,
         opened: str = "",
@@ -79,18 +78,16 @@ class SteeringPanel(SteeringTraits):
     ) -> None:
         self._d_sae = int(d_sae)
         self._place = provenance or Provenance()
-        self._turn = threading.RLock()
-        self._serial, self._run = 0, 0
-        self._request: Request | None = None
-        self._results: tuple[Steered, Steered] | None = None
-        self._sweeps: dict[int, tuple[Sweep, Settings]] = {}
+        self._run = 0
         self._runs = Runs(generate, sweep, self._now, self)
         self._lookup = Lookup(describe, search, self._keep_labels, lambda message: self.send(message), self._complain)
         on, kind = asked.read_strengths(strengths)
+        last, turns = chat.split(prompt)
         super().__init__(
             features=asked.as_features(on, self._d_sae),
             strengths=on,
-            prompt=prompt,
+            prompt=last,
+            turns=turns,
             kind=kind,
             settings=settings,
             _status={"state": "idle", "run": 0, "progress": 0.0, "error": "", "feature": None},
@@ -118,9 +115,9 @@ class SteeringPanel(SteeringTraits):
         """One row a text: source, feature, kind, strength, readback, kl, perplexity, …, sweet_spot, text.
 
         ``source`` is ``"written"`` (the two texts side by side; their strength is that of the row's feature) or
-        ``"swept"``; what was not measured is NaN.
+        ``"swept"``; what was not measured is NaN. Where a chat was continued, a column ``chat`` holds its turns.
         """
-        return shown_frame(self._request, self._results, [sweep for sweep, _ in self._sweeps.values()])
+        return shown_frame(self._request, self._results, list(self._sweeps.values()))
 
     @property
     def tokens(self) -> pd.DataFrame:
@@ -207,60 +204,20 @@ class SteeringPanel(SteeringTraits):
         with self._turn:
             self._run += 1
             self._runs.submit(
-                self._run, prompt=prompt, strengths=dict(strengths), kind=kind, settings=settings, **sweep
+                self._run,
+                prompt=prompt,
+                turns=self.turns,
+                strengths=dict(strengths),
+                kind=kind,
+                settings=settings,
+                **sweep,
             )
-
-    def _began(self, request: Request) -> None:
-        state = "writing" if request.feature is None else "sweeping"
-        if request.feature is None:
-            self._request, self._results = request, None
-            self._send_blob("written", None, wire.pack_written(self._written() or {}, None))
-        self._say(state, request)
-
-    def _beat(self) -> None:
-        starts, pieces = self._runs.unsent()
-        if any(pieces.values()) and self._request is not None:
-            pieces = {row: wire.sendable(piece) for row, piece in pieces.items()}
-            self.send({"type": "text", "run": self._request.number, "starts": starts, "pieces": pieces})
-        if self._status["state"] == "sweeping":
-            self._status = {**self._status, "progress": round(self._runs.progress, 3)}
-
-    def _ended(self, request: Request, result: tuple[Steered, Steered] | Sweep | None) -> None:
-        if isinstance(result, Sweep):
-            self._sweeps[result.feature] = (result, request.settings)
-            self._send_blob("swept", None, wire.pack_sweep(result, request.settings))
-        elif request.feature is None:
-            self._results = result
-            self._send_blob("written", None, wire.pack_written(self._written() or {}, result))
-        self._say("stopped" if request.halt.is_set() else "idle", request)
-
-    def _broke(self, request: Request, error: Exception) -> None:
-        self._say("failed", request, wire.said(error))
-
-    def _say(self, state: str, request: Request, error: str = "") -> None:
-        said = wire.sendable(error)
-        self._status = {
-            "state": state,
-            "run": request.number,
-            "progress": 0.0,
-            "error": said,
-            "feature": request.feature,
-        }
-
-    def _written(self) -> dict[str, Any] | None:
-        if self._request is None:
-            return None
-        texts = {row: wire.sendable(text) for row, text in self._runs.texts().items()}
-        return {**self._request.said(), "texts": texts, "changed": self._runs.changed}
 
     def _label_new(self) -> None:
         self._lookup.label([feature for feature in self.features if str(feature) not in self._labels])
 
     def _keep_labels(self, found: dict[str, Any]) -> None:
         self._labels = {**self._labels, **found}  # pyright: ignore[reportGeneralTypeIssues]
-
-    def _complain(self, text: str) -> None:
-        self._status = {**self._status, "error": text}
 
     # Messages ------------------------------------------------------------------------------------------------
 
@@ -292,23 +249,11 @@ class SteeringPanel(SteeringTraits):
             case "search":
                 self._lookup.find(str(message["query"]), message.get("view"))
 
-    def _send_blob(self, kind: str, view: str | None, blob: bytes) -> None:
-        """Send a packed blob in pieces, to one view or to all."""
-        with self._turn:
-            self._serial += 1
-            parts = chunks(blob)
-            for i, part in enumerate(parts):
-                head = {"type": kind, "to": view, "acts": self._serial, "part": i, "parts": len(parts)}
-                self.send(head, buffers=[part])
-
     # Other forms ---------------------------------------------------------------------------------------------
 
     def _page_state(self) -> dict[str, Any]:
         idle = {"state": "idle", "run": self._run, "progress": 0.0, "error": "", "feature": None}
         return {**super()._page_state(), "_live": False, "_status": idle, "_can": {**self._can, "sweep": False}}
-
-    def _page_blob(self) -> bytes:
-        return wire.pack_all(self._written(), self._results, list(self._sweeps.values()))
 
     def _page_title(self) -> str:
         names = [self._labels.get(str(f), {}).get("label") or f"feature {f}" for f in self.strengths or self._sweeps]
@@ -318,7 +263,7 @@ class SteeringPanel(SteeringTraits):
         return self._place
 
     def _fallback_html(self) -> str:
-        return fallback_html(self.prompt, self._runs.texts(), self.frame)
+        return fallback_html(self.prompt, self.turns, self._runs.texts(), self.frame)
 
 
 def opening(place: Provenance) -> str:

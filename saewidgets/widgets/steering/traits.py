@@ -9,7 +9,7 @@ import traitlets as t
 
 from saewidgets.records import Intervention
 from saewidgets.widgets.shared.base import Widget
-from saewidgets.widgets.steering import asked
+from saewidgets.widgets.steering import asked, chat
 from saewidgets.widgets.steering.protocol import KINDS
 
 
@@ -32,7 +32,10 @@ class SteeringTraits(Widget):
     """``{feature: strength}`` of what is on; moved while a text is written, it steers what follows; two-way."""
 
     prompt = t.Unicode("").tag(sync=True)
-    """What to continue; two-way."""
+    """What to continue, or the user's last turn of a chat; two-way."""
+
+    turns = t.List(default_value=None, allow_none=True).tag(sync=True)
+    """The turns of a chat before the prompt, ``[{"role": …, "content": …}]``; None where the prompt is no chat."""
 
     kind = t.Enum(KINDS, default_value="clamp").tag(sync=True)
     """Clamp to multiples of the maximum, hold at least there, or add a fraction of the residual norm; two-way."""
@@ -46,7 +49,7 @@ class SteeringTraits(Widget):
     _source = t.Dict().tag(sync=True)
     _live = t.Bool(True).tag(sync=True)
 
-    @t.validate("feature", "features", "strengths", "settings")
+    @t.validate("feature", "features", "strengths", "settings", "turns")
     def _validate(self, proposal: Mapping[str, Any]) -> Any:
         name, given = proposal["trait"].name, proposal["value"]
         try:
@@ -54,6 +57,8 @@ class SteeringTraits(Widget):
                 return asked.as_strengths(given, self._d_sae)
             if name == "settings":
                 return asked.as_settings(given)
+            if name == "turns":
+                return None if given is None else chat.as_turns(given)
             if name == "feature":
                 return None if given is None else asked.as_feature(given, self._d_sae)
             return asked.as_features(given, self._d_sae)

@@ -10,7 +10,7 @@ import numpy as np
 
 from saewidgets.records import Steered, Sweep, SweepRow
 from saewidgets.widgets.shared.buffers import pack
-from saewidgets.widgets.steering.protocol import Settings
+from saewidgets.widgets.steering.runs import Request
 
 NUMBERS = ("readback", "kl", "perplexity", "repetition", "delta_logprob")
 LONGEST = 500
@@ -59,7 +59,7 @@ def pack_written(written: Mapping[str, Any], results: tuple[Steered, Steered] | 
 def pack_all(
     written: Mapping[str, Any] | None,
     results: tuple[Steered, Steered] | None,
-    sweeps: Sequence[tuple[Sweep, Settings]],
+    sweeps: Sequence[tuple[Sweep, Request]],
 ) -> bytes:
     """Everything a new view needs."""
     tables = Tables()
@@ -67,10 +67,10 @@ def pack_all(
     return pack({"written": meta, "sweeps": [sweep_meta(*sweep, tables) for sweep in sweeps]}, tables.arrays())
 
 
-def pack_sweep(sweep: Sweep, settings: Settings) -> bytes:
+def pack_sweep(sweep: Sweep, request: Request) -> bytes:
     """One sweep."""
     tables = Tables()
-    return pack({"sweeps": [sweep_meta(sweep, settings, tables)]}, tables.arrays())
+    return pack({"sweeps": [sweep_meta(sweep, request, tables)]}, tables.arrays())
 
 
 def written_meta(written: Mapping[str, Any], results: tuple[Steered, Steered] | None, tables: Tables) -> dict[str, Any]:
@@ -79,14 +79,15 @@ def written_meta(written: Mapping[str, Any], results: tuple[Steered, Steered] | 
     return {**written, "rows": rows}
 
 
-def sweep_meta(sweep: Sweep, settings: Settings, tables: Tables) -> dict[str, Any]:
+def sweep_meta(sweep: Sweep, request: Request, tables: Tables) -> dict[str, Any]:
     """A sweep without its numbers a token."""
     return {
-        "prompt": sweep.prompt,
+        "prompt": request.prompt,
+        "turns": request.turns,
         "feature": sweep.feature,
         "label": sweep.label,
         "kind": sweep.intervention,
-        "settings": dict(settings),
+        "settings": dict(request.settings),
         "sweet_spot": sweep.sweet_spot,
         "promoted": list(sweep.promoted),
         "control_feature": sweep.control_feature,
