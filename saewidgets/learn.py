@@ -42,7 +42,7 @@ def train(
         training_tokens: how many to learn from; by default each once. More go round again.
         batch_size: tokens a step.
         context_size: tokens a window, BOS included.
-        lr: peak learning rate; by default fitted to ``d_sae``.
+        lr: peak learning rate, by default 2e-3.
         seed: of directions and shuffling: the same call gives the same SAE on the same machine.
         prepend_bos: whether windows begin with BOS.
         folder: checkpoints every ten minutes and the finished SAE go here; the same call continues a killed run,

@@ -160,8 +160,7 @@ def test_directions_before_and_after() -> None:
 
 
 def test_the_default_learning_rate_and_dead_after() -> None:
-    assert new(lr=None, d_sae=4096)._settings["lr"] == pytest.approx(8e-4)
-    assert new(lr=None, d_sae=1024)._settings["lr"] == pytest.approx(1.6e-3)
+    assert new(lr=None, d_sae=4096)._settings["lr"] == new(lr=None)._settings["lr"] == 2e-3
     assert new()._settings["dead_after"] == 10 * BATCH
     assert new(total_tokens=ENDLESS)._settings["dead_after"] == 10_000_000
 
