@@ -75,9 +75,9 @@ def test_the_notebook_of_features_links_its_views(notebook):
     lab = notebook
     assert run_all(lab, 600) == []
     lab.idle(300_000)
-    assert lab.ask("card.feature") == 15653
+    assert lab.ask("card.feature") == 4636
     lab.page.locator(".saew-card").first.wait_for(timeout=60_000)
     lab.page.locator(".saew-map").first.wait_for(timeout=60_000)
-    lab.ask("setattr(space, 'feature', 6177)")
-    lab.expect("card.feature", 6177)
+    lab.ask("setattr(space, 'feature', 2669)")
+    lab.expect("card.feature", 2669)
     assert peak_gb(lab) < BINDER_GB
