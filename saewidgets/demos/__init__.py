@@ -59,11 +59,12 @@ def recipes(sae: SparseAutoencoder, path: Path) -> pd.DataFrame | None:
         return None
     plain = ("name", "category", "feature", "strength", "prompt")
     after = ("perplexity", "repetition", "output_rank", "promoted")
+    rates = {f"rate_{name}": name for name in ("random", "control", "prompt", "bare")}
     rows = [
         {name: row[name] for name in plain}
         | dict(zip(("rate", "low", "high"), row["rates"]["steered"], strict=True))
-        | {f"rate_{name}": row["rates"][name][0] for name in ("random", "control", "prompt", "bare")}
+        | {column: row["rates"][name][0] for column, name in rates.items()}
         | {name: row[name] for name in after}
         for row in found["recipes"]
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=[*plain, "rate", "low", "high", *rates, *after])
