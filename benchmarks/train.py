@@ -6,8 +6,9 @@ piece of code (ours) measures both files on the same held-out rows. The time is 
 included; peak memory is the process's, the activations it touched included.
 
 The learning rate and its schedule (2 % warm-up, 30 % linear decay) are the same unless ``--peer-lr`` is given; both
-divide the input by one number. Everything else is each trainer's own default: SAELens starts b_dec at zero, where ours
-starts at the mean of the first batch, and clips gradients; so short runs flatter ours. On a busy machine the CPU
+divide the input by one number. Everything else is each trainer's own default: SAELens starts b_dec at zero and its
+directions at random, where ours start at the mean and half way to samples of the first batch, and clips gradients; so
+short runs flatter ours. On a busy machine the CPU
 seconds say more than tokens/s.
 
 Run with ``python benchmarks/train.py --peer PYTHON [--activations x.npy] [--d-sae 16384 --k 40 --steps 1000]``. Without
