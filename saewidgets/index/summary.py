@@ -173,7 +173,7 @@ def _examples(shard: Shard, table: _Table, group: np.ndarray, histogram: np.ndar
     at = np.flatnonzero(shown & (strong | drawn))
     at = at[selected(feature[at], value[at], keys[row[at]], seed)]
     key = keys[row[at]]
-    return Examples(feature[at], key, value[at], shard.tokens(key), _context(keys, row, feature, value, at))
+    return Examples(feature[at], key, value[at], shard.tokens(key), _context(shard, table, at))
 
 
 def _mass(shard: Shard, table: _Table, sums: np.ndarray, bars: Bars, seed: int) -> MassSample:
@@ -183,8 +183,10 @@ def _mass(shard: Shard, table: _Table, sums: np.ndarray, bars: Bars, seed: int) 
     likely = (sums / (KEPT + 6 * KEPT**0.5 + 10)).astype(np.float32)
     likely[np.diff(table.start) <= KEPT] = 0
     bar = np.maximum(bars.mass, likely)
-    enough = np.bincount(table.feature[quotient >= bar[table.feature]], minlength=len(sums)) > KEPT
-    at = np.flatnonzero(quotient >= np.where(enough, bar, bars.mass)[table.feature])
+    at = np.flatnonzero(quotient >= bar[table.feature])
+    few = np.bincount(table.feature[at], minlength=len(sums)) <= KEPT
+    if (bar > bars.mass)[few].any():
+        at = np.flatnonzero(quotient >= np.where(few, bars.mass, bar)[table.feature])
     at = at[largest(table.feature[at], quotient[at])]
     key = table.keys[table.row[at]]
     return MassSample(table.feature[at], key, table.value[at], shard.tokens(key))
@@ -206,19 +208,18 @@ def _among_the_first(group: np.ndarray, histogram: np.ndarray, hashed: np.ndarra
     return low | ~enough[group]
 
 
-def _context(
-    keys: np.ndarray, row: np.ndarray, feature: np.ndarray, value: np.ndarray, at: np.ndarray
-) -> scipy.sparse.csr_array:
+def _context(shard: Shard, table: _Table, at: np.ndarray) -> scipy.sparse.csr_array:
     """Activations of the feature over the window of each example: a run of its column."""
-    key = keys[row]
-    new = np.ones(len(key) + 1, bool)
-    new[1:-1] = (feature[1:] != feature[:-1]) | (key[1:] >> PLACE != key[:-1] >> PLACE)
-    edges = np.flatnonzero(new)
-    run = np.cumsum(new[:-1])[at] - 1
-    size = edges[run + 1] - edges[run]
+    keys, row, feature, value, _, _ = table
+    windows = np.searchsorted(keys, (shard.first + np.arange(len(shard.windows) + 1)) << PLACE)  # their first rows
+    window = (keys[row[at]] >> PLACE) - shard.first
+    place, column = feature.astype(np.int64) * len(keys) + row, feature[at].astype(np.int64) * len(keys)
+    first = np.searchsorted(place, column + windows[window])
+    end = np.searchsorted(place, column + windows[window + 1])
+    size = end - first
     indptr = np.concatenate([[0], np.cumsum(size)])
-    there = np.arange(indptr[-1]) + np.repeat(edges[run] - indptr[:-1], size)
-    position = key[there] & ((1 << PLACE) - 1)
+    there = np.arange(indptr[-1]) + np.repeat(first - indptr[:-1], size)
+    position = keys[row[there]] & ((1 << PLACE) - 1)
     return scipy.sparse.csr_array((value[there], position.astype(np.int32), indptr), shape=(len(at), 1 << PLACE))
 
 
