@@ -7,7 +7,7 @@ multiple of 8 bytes. The header is ``{"meta": …, "arrays": [[name, dtype, leng
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -51,3 +51,10 @@ def unpack(blob: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 def chunks(blob: bytes, size: int = CHUNK) -> list[bytes]:
     """``blob`` in pieces of at most ``size`` bytes; an empty one is one empty piece."""
     return [blob[i : i + size] for i in range(0, len(blob), size)] or [b""]
+
+
+def messages(kind: str, view: str | None, serial: int, blob: bytes) -> Iterator[tuple[dict[str, Any], list[bytes]]]:
+    """``blob`` as messages of a piece each, for one view or for all, with what a view needs to join them."""
+    parts = chunks(blob)
+    for number, part in enumerate(parts):
+        yield {"type": kind, "to": view, "acts": serial, "part": number, "parts": len(parts)}, [part]

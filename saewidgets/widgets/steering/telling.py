@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from saewidgets.records import Steered, Sweep
-from saewidgets.widgets.shared.buffers import chunks
+from saewidgets.widgets.shared.buffers import messages
 from saewidgets.widgets.steering import wire
 from saewidgets.widgets.steering.runs import Request, Runs
 from saewidgets.widgets.steering.traits import SteeringTraits
@@ -81,7 +81,5 @@ class Telling(SteeringTraits):
         """Send a packed blob in pieces, to one view or to all."""
         with self._turn:
             self._serial += 1
-            parts = chunks(blob)
-            for i, part in enumerate(parts):
-                head = {"type": kind, "to": view, "acts": self._serial, "part": i, "parts": len(parts)}
-                self.send(head, buffers=[part])
+            for message, buffers in messages(kind, view, self._serial, blob):
+                self.send(message, buffers=buffers)

@@ -13,7 +13,7 @@ import traitlets as t
 
 from saewidgets.records import Provenance
 from saewidgets.widgets.shared.base import Widget
-from saewidgets.widgets.shared.buffers import chunks, pack
+from saewidgets.widgets.shared.buffers import messages, pack
 from saewidgets.widgets.shared.run.protocol import TrainingRun
 from saewidgets.widgets.shared.run.pulse import Pulse
 from saewidgets.widgets.shared.run.wire import history_arrays, plain, status_of
@@ -124,10 +124,8 @@ class RunWidget(Widget):
         """Send a packed blob in pieces, to one view or to all."""
         with self._turn:
             self._serial += 1
-            parts = chunks(blob)
-            for i, part in enumerate(parts):
-                head = {"type": kind, "to": view, "acts": self._serial, "part": i, "parts": len(parts)}
-                self.send(head, buffers=[part])
+            for message, buffers in messages(kind, view, self._serial, blob):
+                self.send(message, buffers=buffers)
 
     def _shows_errors(self) -> ShownErrors:
         return ShownErrors(lambda text: self.send({"type": "failed", "message": text}))
