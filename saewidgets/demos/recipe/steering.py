@@ -1,6 +1,6 @@
 """The demo's steering recipes: features with a clear effect, found and proved by measurement.
 
-Run ``python -m saewidgets.demos.recipe.steering`` (about 25 minutes on two cores; it goes on where it was stopped).
+Run ``python -m saewidgets.demos.recipe.steering`` (it goes on where it was stopped).
 
 1. Every live feature is ranked by its output score (`ranking`).
 2. Features are matched to concepts by what they fire on and promote (`matching`, `concepts`), never by steered text.
