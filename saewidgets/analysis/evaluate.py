@@ -50,7 +50,8 @@ from saewidgets.sae.autoencoder import SparseAutoencoder
 MAX_TOKENS, LOSS_TOKENS = 65_536, 16_384
 BATCH_TOKENS = {"cpu": 1024}  # tokens run at once; elsewhere:
 DEVICE_BATCH_TOKENS = 8192
-LOGITS = 1 << 27  # logits of one forward pass, unless a single window needs more
+LOGITS = {"cpu": 1 << 24}  # of one forward pass, though a single window may need more (two of 67 MB live); elsewhere:
+DEVICE_LOGITS = 1 << 27
 
 
 def evaluate(
@@ -235,7 +236,9 @@ def _losses(
     from tqdm.auto import tqdm
 
     place = sae.hook_name_out or hook_name
-    size = min(BATCH_TOKENS.get(model.device.type, DEVICE_BATCH_TOKENS), max(1, LOGITS // model.config.vocab_size))
+    kind = model.device.type
+    most = max(1, LOGITS.get(kind, DEVICE_LOGITS) // model.config.vocab_size)
+    size = min(BATCH_TOKENS.get(kind, DEVICE_BATCH_TOKENS), most)
     sums = dict.fromkeys(("ce_bare", "ce_sae", "ce_zero", "ce_mean", "kl"), 0.0)
     predictions = 0
     with tqdm(total=sample.n, desc="evaluate: loss", unit="tok", leave=False) as bar:

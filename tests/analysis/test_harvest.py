@@ -237,7 +237,7 @@ def test_the_model_is_left_as_it_was(tiny_llama: LanguageModel, hooks_on: Callab
     torch.nn.functional.linear(x, torch.ones(1, 32, requires_grad=True)).sum().backward()  # can be learnt from
 
 
-def test_windows_are_run_sixteen_at_once(tiny_llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_are_read_sixteen_and_run_four_at_once(tiny_llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     shapes: list[tuple[int, ...]] = []
 
     def spy(model: LanguageModel, ids: Tensor, hook_name: str) -> Tensor:
@@ -247,5 +247,6 @@ def test_windows_are_run_sixteen_at_once(tiny_llama: LanguageModel, monkeypatch:
     monkeypatch.setattr(harvest, "capture", spy)
     windows = windows_of(tiny_llama, TEXTS)
     read_all(new(tiny_llama, iter(TEXTS)))
-    assert [rows for rows, _ in shapes] == [16] * (len(windows) // 16) + [len(windows) % 16]
+    read = [16] * (len(windows) // 16) + [len(windows) % 16]
+    assert [rows for rows, _ in shapes] == [len(part) for n in read for part in torch.zeros(n).split(4)]
     assert all(width <= CONTEXT for _, width in shapes)

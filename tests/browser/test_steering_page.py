@@ -417,6 +417,20 @@ def test_a_moved_slider_steers_the_words_that_follow(lab, panel):
     assert text(root) == lab.ask("w.results[1].text")
 
 
+def test_a_slider_released_after_the_last_word_writes_anew_though_it_moved_before(lab, panel):
+    root = panel("strengths={8192: 0.5}, max_new_tokens=80", gap=0.03)
+    root.and_(lab.page.locator("[data-state='writing']")).wait_for()
+    lab.tell("m.free.clear()")
+    move(root, 6)
+    lab.expect("len(m.live_seen)", 80, timeout=30)
+    assert lab.ask("m.live_seen[-1][0].strength") == 6
+    move(root, 10)
+    lab.expect("w.strengths", {"8192": 10})
+    lab.tell("m.free.set()")
+    lab.expect("[len(m.asked), w._status['state'], m.live_seen[-1][0].strength]", [2, "idle", 10], timeout=30)
+    assert lab.ask("w._request.strengths") == {"8192": 10}
+
+
 def test_stop_keeps_the_words_and_escape_stops_too(lab, panel):
     root = panel("strengths={8192: 4.0}, max_new_tokens=2000", gap=0.03)
     for press in (lambda: root.get_by_role("button", name="Stop").click(), lambda: lab.page.keyboard.press("Escape")):
@@ -446,9 +460,8 @@ def test_200_fast_moves_end_with_the_last(lab, panel):
           el.dispatchEvent(new Event('change'));
         }"""
     )
-    lab.expect(
-        "[w.strengths, w._status['state'], w._request.strengths]", [{"8192": 9.9}, "idle", {"8192": 9.9}], timeout=30
-    )
+    last = "[w.strengths, w._status['state'], {str(c.feature): c.strength for c in m.live_seen[-1]}]"
+    lab.expect(last, [{"8192": 9.9}, "idle", {"8192": 9.9}], timeout=30)
     assert lab.ask("len(m.asked)") <= 13
     assert root.locator("output").inner_text() == "+9.9 × max"
     lab.page.wait_for_function(

@@ -46,7 +46,7 @@ def word_at(step: int, changes, seed: int) -> str:
 
 
 class FakeModel:
-    """Writes a word a step; ``gap`` seconds a step."""
+    """Writes a word a step; ``gap`` seconds a step. While ``free`` is not set, a text that is written does not end."""
 
     def __init__(self, gap: float = 0.0) -> None:
         self.gap = gap
@@ -54,6 +54,8 @@ class FakeModel:
         self.swept: list[tuple] = []
         self.stops = 0
         self.fail: Exception | None = None
+        self.free = threading.Event()
+        self.free.set()
 
     def generate(self, prompt, interventions, settings, emit, stop, live):
         """See `protocol.Generate`."""
@@ -74,6 +76,7 @@ class FakeModel:
                 rows[row].append(piece)
                 emit(row, piece)
             stop.wait(self.gap)
+        self.free.wait()
         started = {change.feature: change.strength for change in interventions}
         features = tuple(dict.fromkeys([*started, *(f for one in requested for f in one)]))
         return (

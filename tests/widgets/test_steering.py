@@ -139,6 +139,7 @@ def test_a_moved_strength_steers_the_words_that_follow():
     said = panel._written()
     assert said is not None
     assert said["changed"]
+    assert said["last"] == {"8192": 10.0}
 
 
 def test_what_is_switched_on_while_it_writes_steers_too():
@@ -190,13 +191,14 @@ def test_200_requests_leave_no_backlog_and_the_last_wins():
     panel = model.panel(strengths={8192: 1.0}, max_new_tokens=12)
     for i in range(200):
         ask(panel, "write", {8192: round(i / 20, 2)})
+    begun = len(model.asked)
     panel.wait(WAIT)
     assert panel._run == 200
     assert panel.strengths == {8192: 9.95}
     assert panel._request is not None
     assert panel._request.strengths == {8192: 9.95}
     assert set(panel.tokens["requested"].dropna()) == {np.float32(9.95)}
-    assert len(model.asked) < 60
+    assert len(model.asked) <= begun + 2, "one may run and one wait"
     assert panel._status == {"state": "idle", "run": 200, "progress": 0.0, "error": "", "feature": None}
 
 

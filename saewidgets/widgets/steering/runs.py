@@ -66,6 +66,11 @@ class Runs:
         sweep: see `SweepCall`, or None.
         live: what is on now.
         listener: who is told.
+
+    Attributes:
+        progress: share of a sweep that is done.
+        changed: whether any word of the newest text was steered otherwise than asked at first.
+        last: what was on when its last word so far was written.
     """
 
     def __init__(
@@ -84,6 +89,7 @@ class Runs:
         self._sent: dict[Row, int] = {"bare": 0, "steered": 0}
         self.progress = 0.0
         self.changed = False
+        self.last: tuple[Intervention, ...] = ()
 
     @property
     def busy(self) -> bool:
@@ -99,7 +105,7 @@ class Runs:
             if request.feature is None:
                 self._texts = {"bare": "", "steered": ""}
                 self._sent = {"bare": 0, "steered": 0}
-                self.changed = False
+                self.changed, self.last = False, ()
             self.progress = 0.0
             # Told first, so that no end can come before its beginning.
             self._listener._began(request)
@@ -169,8 +175,8 @@ class Runs:
 
     def _now(self, request: Request, asked: tuple[Intervention, ...]) -> tuple[Intervention, ...]:
         live = self._live()
-        if request is self._newest and set(live) != set(asked):
-            self.changed = True
+        if request is self._newest:
+            self.changed, self.last = self.changed or set(live) != set(asked), live
         return live
 
     def _done(self, request: Request, result: tuple[Steered, Steered] | Sweep) -> None:

@@ -99,7 +99,7 @@ function render({ model, el }) {
     // A hand that let go after the last word was written has steered nothing yet.
     if (before === "writing" && state === "idle" && view.pending) {
       view.pending = false;
-      if (!view.written?.changed && shownTexts(view)?.stale) view.asked.write();
+      if (shownTexts(view)?.stale && !(view.written.changed && sameStrengths(view.written.last, model.get("strengths")))) view.asked.write();
     }
     soon();
   }, stop.signal);

@@ -72,7 +72,8 @@ class Telling(SteeringTraits):
         if self._request is None:
             return None
         texts = {row: wire.sendable(text) for row, text in self._runs.texts().items()}
-        return {**self._request.said(), "texts": texts, "changed": self._runs.changed}
+        last = {str(item.feature): item.strength for item in self._runs.last}
+        return {**self._request.said(), "texts": texts, "changed": self._runs.changed, "last": last}
 
     def _page_blob(self) -> bytes:
         return wire.pack_all(self._written(), self._results, list(self._sweeps.values()))
