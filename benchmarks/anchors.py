@@ -1,10 +1,11 @@
 """Are neighbourhoods themed? Sheets for a blind reader: the five nearest of 30 anchors, among 30 random fives.
 
-Writes ``sheet.csv`` (set, member, label, tokens: what the reader sees; sets in random order, members too) with an empty
-column ``themed`` to fill with 1 or 0 in the first row of each set, and ``key.csv`` (set, kind, anchor, features,
-distances), which the reader must not see. Tokens are those the feature's decoder direction makes likelier. Then
-``--score`` reads both and prints the share of sets judged themed of each kind, and the share of anchors of whose five
-at least four have different first tokens.
+Writes ``sheet.csv`` (set, member, label, tokens, examples: what the reader sees; sets in random order, members too)
+with an empty column ``themed`` to fill with 1 or 0 in the first row of each set, and ``key.csv`` (set, kind, anchor,
+features, distances), which the reader must not see. Tokens are those the feature fires on most, as on its card;
+examples are its two strongest, the token it fires on in double brackets. Then ``--score`` reads both and prints the
+share of sets judged themed of each kind, and the share of anchors of whose five at least four have different first
+tokens.
 
 Run with ``python benchmarks/anchors.py FOLDER [--sae SAE --model MODEL --index INDEX] [--distance decoder]``,
 by default on the demo; needs a corpus index, for labels and to leave dead features out.
@@ -21,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 SETS, MEMBERS, TOKENS = 30, 5, 8
+EXAMPLES, AROUND = 2, 12
 RARE = 1e-5  # features that fire on a smaller share of tokens say nothing reliable
 
 
@@ -47,12 +49,22 @@ def sets(session: Any, distance: str, seed: int) -> list[dict[str, Any]]:
     return [found[place] for place in random.permutation(len(found))]
 
 
-def promoted(session: Any, features: list[int]) -> list[list[str]]:
-    """The tokens each feature makes likelier, most first."""
-    from saewidgets.analysis.logits import Unembedding
+def fired_on(session: Any, feature: int) -> list[str]:
+    """The tokens a feature fires on most, most first; those of its strongest examples where none stands out."""
+    found = [token for token, *_ in session.index.distinctive(feature)]
+    found += [int(example.ids[example.position]) for example in session.index.examples(feature)[:TOKENS]]
+    return [session.model.tokenizer.decode([token]) for token in list(dict.fromkeys(found))[:TOKENS]]
 
-    best = Unembedding(session.model).top(session.sae.W_dec[features].float(), TOKENS).up
-    return [[session.model.tokenizer.decode([token]) for token in row] for row in best.tolist()]
+
+def examples(session: Any, feature: int) -> str:
+    """A few words around each of the strongest places."""
+    decode, shown = session.model.tokenizer.decode, []
+    for example in session.index.examples(feature)[:EXAMPLES]:
+        at, ids = example.position, [int(number) for number in example.ids]
+        parts = ids[max(0, at - AROUND) : at], [ids[at]], ids[at + 1 : at + 1 + AROUND // 2]
+        before, token, after = (decode(part) for part in parts)
+        shown.append(" ".join(f"{before}[[{token}]]{after}".split()))
+    return " || ".join(shown)
 
 
 def write(session: Any, folder: Path, distance: str, seed: int) -> None:
@@ -60,10 +72,11 @@ def write(session: Any, folder: Path, distance: str, seed: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     sheet, key = [], []
     for number, one in enumerate(sets(session, distance, seed), 1):
-        tokens = promoted(session, one["shown"])
+        tokens = [fired_on(session, feature) for feature in one["shown"]]
         for place, (feature, own) in enumerate(zip(one["shown"], tokens, strict=True), 1):
             row = {"set": number, "member": place, "label": session.index.labels[feature]}
-            sheet.append({**row, "tokens": " | ".join(repr(token)[1:-1] for token in own), "themed": ""})
+            told = {"tokens": " | ".join(repr(token)[1:-1] for token in own), "examples": examples(session, feature)}
+            sheet.append({**row, **told, "themed": ""})
         order = dict(zip(one["shown"], tokens, strict=True))
         first = [order[feature][0].strip().lower() for feature in one["features"]]
         key.append(
