@@ -36,6 +36,7 @@ from scan_saedashboard import result
 HERE = Path(__file__).resolve().parent
 CONTEXT = 128
 L0 = 46
+PARTS = ("floor", "memory", "peer")
 
 
 def prepare(folder: Path, given: argparse.Namespace, d_sae: int) -> dict[str, Any]:
@@ -145,7 +146,8 @@ def against_the_floor(job: dict[str, Any], rounds: int, tokens: int) -> None:
         print(f"  {side:14s}{speed:8,.0f}{cpu:9.1f}{peak:9.2f}")
     floor, scan = (middle(found[side], "cpu_seconds") for side in ("floor", "scan"))
     print(
-        f"  of the floor, in CPU seconds: {floor / scan:.0%} (goal 80 %); statistics {scan / floor - 1:.1%} (goal 10 %)"
+        f"  of the floor, in CPU seconds: {floor / scan:.0%} (goal 80 %); statistics {scan / floor - 1:.1%} (goal 10 %)",
+        flush=True,
     )
 
 
@@ -186,6 +188,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--peer", help="Python that has sae-dashboard 0.8")
     parser.add_argument("--features", type=int, nargs="+", default=[64, 256, 1024, 4096])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure")
     given = parser.parse_args()
     print(f"{versions('saewidgets', 'torch', 'numpy', 'scipy')}, {given.threads} threads")
     print(f"GPT-2 of {given.layers} layers, {given.width} wide; {given.rounds} rounds")
@@ -193,9 +196,11 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             job = prepare(Path(folder), given, d_sae)
             tokens = given.tokens // CONTEXT * CONTEXT
-            against_the_floor(job, given.rounds, tokens)
-            over_tokens(job, tokens)
-            if given.peer and d_sae == given.d_sae[0]:
+            if "floor" in given.parts:
+                against_the_floor(job, given.rounds, tokens)
+            if "memory" in given.parts:
+                over_tokens(job, tokens)
+            if "peer" in given.parts and given.peer and d_sae == given.d_sae[0]:
                 against_the_peer(job, given.peer, [n for n in given.features if n <= d_sae], tokens)
 
 

@@ -11,6 +11,7 @@ import json
 import resource
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,10 +33,15 @@ def result(seconds: float, cpu: float, *packages: str, **more: Any) -> str:
 def hooked(folder: str) -> Any:
     """The GPT-2 in a folder as a HookedTransformer; what the hub would be asked for is read from the folder."""
     from transformer_lens import HookedTransformer
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
     module = AutoModelForCausalLM.from_pretrained(folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    module.config.n_ctx = module.config.n_positions  # read under a name of GPT-2s older than transformers 5
+    # Its transformers is older than the one that wrote the folder, and does not know that one's tokenizer classes.
+    told = json.loads((Path(folder) / "tokenizer_config.json").read_text("utf-8"))
+    special = {name: told[name] for name in ("bos_token", "eos_token", "pad_token", "unk_token") if told.get(name)}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=f"{folder}/tokenizer.json", **special)
+    tokenizer.init_kwargs |= {"name_or_path": folder, "add_bos_token": True}  # or a hub is asked for one that does
     AutoConfig.from_pretrained = lambda *args, **kwargs: module.config  # type: ignore[method-assign]
     return HookedTransformer.from_pretrained_no_processing("gpt2", hf_model=module, tokenizer=tokenizer, device="cpu")  # pyright: ignore[reportAttributeAccessIssue]
 

@@ -72,19 +72,23 @@ class Unembedding:
     def weights(self, directions: Tensor) -> Tensor:
         """Median-centred logit weights of ``directions`` ``[n, d_model]``: float32 ``[n, len(ids)]``."""
         logits = (self.through_norm(directions).to(self.matrix.dtype) @ self.matrix.T).float()
-        return logits - logits.median(dim=-1, keepdim=True).values
+        return logits.sub_(logits.median(dim=-1, keepdim=True).values)
 
     @torch.inference_mode()
     def top(self, directions: Tensor, k: int = K, stop: threading.Event | None = None) -> LogitWeights:
         """The ``k`` tokens each of ``directions`` ``[n, d_model]`` promotes and suppresses most."""
-        parts = []
-        for chunk in directions.split(max(1, CHUNK // len(self.ids))):
+        size, k = max(1, CHUNK // len(self.ids)), min(k, len(self.ids))
+        # Filled in place: a small result kept from each chunk would sit in the hole the chunk's logits leave, and the
+        # next chunk's would not fit there any more.
+        found = LogitWeights(*(np.zeros((len(directions), k), dtype) for dtype in (np.int32, np.float32) * 2))
+        for start in range(0, len(directions), size):
             go_on(stop)
-            weights = self.weights(chunk)
-            up, down = weights.topk(min(k, len(self.ids))), (-weights).topk(min(k, len(self.ids)))
-            ids = [self.ids[part.indices].to(torch.int32).cpu().numpy() for part in (up, down)]
-            parts.append((ids[0], up.values.cpu().numpy(), ids[1], -down.values.cpu().numpy()))
-        return LogitWeights(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+            weights, rows = self.weights(directions[start : start + size]), slice(start, start + size)
+            for sign, ids, values in ((1, found.up, found.up_weight), (-1, found.down, found.down_weight)):
+                best = (weights if sign == 1 else weights.neg_()).topk(k)
+                ids[rows] = self.ids[best.indices].to(torch.int32).cpu().numpy()
+                values[rows] = sign * best.values.cpu().numpy()
+        return found
 
     def by_chance(self, n: int = 512, share: float = 0.99) -> float:
         """What the most promoted token of a random unit direction stays below in ``share`` of ``n`` seeded ones."""
