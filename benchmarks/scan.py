@@ -146,7 +146,8 @@ def against_the_floor(job: dict[str, Any], rounds: int, tokens: int) -> None:
         print(f"  {side:14s}{speed:8,.0f}{cpu:9.1f}{peak:9.2f}")
     floor, scan = (middle(found[side], "cpu_seconds") for side in ("floor", "scan"))
     print(
-        f"  of the floor, in CPU seconds: {floor / scan:.0%} (goal 80 %); statistics {scan / floor - 1:.1%} (goal 10 %)",
+        f"  of the floor, in CPU seconds: {floor / scan:.0%} (goal 80 %); "
+        f"statistics {scan / floor - 1:.1%} (goal 10 %)",
         flush=True,
     )
 

@@ -28,6 +28,7 @@ from saewidgets.lm.tokens import Tokens
 from saewidgets.records import clamp
 from saewidgets.sae.activations import JumpReLU, TopK
 from saewidgets.sae.autoencoder import SparseAutoencoder
+from saewidgets.session.pair import Pair
 
 PROMPT_TOKENS = 32
 
@@ -129,11 +130,12 @@ def sweeping(session: sw.Session, rounds: int, tokens: int) -> None:
 
 
 def answering(session: sw.Session, rounds: int) -> None:
-    """From the panel's request to the first piece of steered text, the worker's queue counted."""
+    """From the panel's request to the first piece of steered text, the worker's queue counted; a bare text is known."""
     text = session.model.tokenizer.decode(prompt_of(session, PROMPT_TOKENS).ids, skip_special_tokens=True)
     change = (clamp(int(np.argsort(session.maxima)[-100]), 1.0),)
     settings = {"max_new_tokens": 4, "chat": False}
     waits: list[float] = []
+    pair = Pair(session)
     for _ in range(rounds + 1):
         first: list[float] = []
         started = time.perf_counter()
@@ -142,9 +144,9 @@ def answering(session: sw.Session, rounds: int) -> None:
             if row == "steered" and not first:
                 first.append(time.perf_counter())
 
-        session._side_by_side(text, change, settings, emit, threading.Event(), lambda: change)
+        pair(text, change, settings, emit, threading.Event(), lambda: change)
         waits.append(1e3 * (first[0] - started))
-    print(f"\nslider released → first steered token, {PROMPT_TOKENS} prompt tokens, bare row beside it")
+    print(f"\nslider released → first steered token, {PROMPT_TOKENS} prompt tokens")
     print(f"  {spread(waits[1:])}   (goal 150 ms)")
 
 

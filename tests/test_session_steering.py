@@ -17,9 +17,12 @@ import pytest
 
 import saewidgets as sw
 from saewidgets.analysis import maxima as analysis_maxima
+from saewidgets.analysis.write import Steerer
 from saewidgets.lm.model import LanguageModel
+from saewidgets.lm.worker import Stopped
 from saewidgets.sae.autoencoder import SparseAutoencoder
 from saewidgets.session import Session
+from saewidgets.session.pair import Pair
 
 HOOK = "blocks.2.hook_resid_post"
 TEXT = "The bridge over the river"
@@ -160,7 +163,7 @@ def test_side_by_side_streams_what_the_records_say(s: Session) -> None:
         pieces[row] += piece
 
     changes = (sw.clamp(feature, 6.0),)
-    bare, steered = s._side_by_side(TEXT, changes, SETTINGS, emit, threading.Event(), lambda: changes)
+    bare, steered = Pair(s)(TEXT, changes, SETTINGS, emit, threading.Event(), lambda: changes)
     assert pieces == {"bare": bare.text, "steered": steered.text}
     assert bare.text == s.generate(TEXT, **SETTINGS) and steered.text == s.generate(TEXT, {feature: 6.0}, **SETTINGS)
     assert not bare.modified.any() and steered.modified.any()
@@ -175,11 +178,56 @@ def test_a_moved_slider_steers_what_follows(s: Session) -> None:
         steps.append(len(steps))
         return (sw.clamp(feature, 9.0),) if len(steps) > 4 else ()  # the prompt and three tokens go by without
 
-    bare, steered = s._side_by_side(TEXT, (), SETTINGS, lambda row, piece: None, threading.Event(), live)
+    bare, steered = Pair(s)(TEXT, (), SETTINGS, lambda row, piece: None, threading.Event(), live)
     assert steered.features == (feature,)
     assert np.flatnonzero(steered.modified).tolist() == list(range(steered.n_prompt + 3, len(steered) - 1))
     assert steered.str_tokens[: steered.n_prompt + 4] == bare.str_tokens[: bare.n_prompt + 4]
     assert not bare.modified.any()
+
+
+def test_a_bare_text_is_written_once(s: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair, rows = Pair(s), []
+    feature, other = feature_of(s), int(np.argsort(s.maxima)[-2])
+    write = Steerer.write
+
+    def spy(self: Steerer, prompts: Any, *args: Any, **more: Any) -> Any:
+        rows.append(len(prompts))
+        return write(self, prompts, *args, **more)
+
+    monkeypatch.setattr(Steerer, "write", spy)
+
+    def ask(changes: tuple[sw.Intervention, ...], text: str = TEXT, **more: Any) -> tuple[Any, Any, str]:
+        pieces = {"bare": "", "steered": ""}
+        settings = {**SETTINGS, **more}
+        stop = threading.Event()
+        both = pair(
+            text, changes, settings, lambda row, piece: pieces.update({row: pieces[row] + piece}), stop, lambda: changes
+        )
+        assert pieces == {"bare": both[0].text, "steered": both[1].text}
+        return *both, s.generate(text, changes, **settings)
+
+    bare, steered, alone = ask((sw.clamp(feature, 1.0),))
+    again, moved, moved_alone = ask((sw.clamp(feature, 6.0),))
+    assert rows == [2, 1, 1, 1] and again is bare  # every second one is `generate`
+    assert (steered.text, moved.text) == (alone, moved_alone)
+    for changes, more in (
+        ((sw.clamp(other, 2.0),), {}),  # the bare row must be read for this feature too
+        ((sw.clamp(other, 2.0),), {"seed": 3}),
+        ((sw.clamp(other, 2.0),), {"seed": 3, "text": "Another prompt"}),
+    ):
+        rows.clear()
+        bare, *_ = ask(changes, **more)
+        assert rows[0] == 2 and bare.features == (other,)
+
+
+def test_a_stopped_text_is_not_kept_as_the_bare_one(s: Session) -> None:
+    pair, stop, changes = Pair(s), threading.Event(), (sw.clamp(feature_of(s), 6.0),)
+    with pytest.raises(Stopped):
+        pair(TEXT, changes, {**SETTINGS, "max_new_tokens": 50}, lambda row, piece: stop.set(), stop, lambda: changes)
+    bare, _ = pair(
+        TEXT, changes, {**SETTINGS, "max_new_tokens": 50}, lambda *_: None, threading.Event(), lambda: changes
+    )
+    assert bare.text == s.generate(TEXT, **{**SETTINGS, "max_new_tokens": 50})
 
 
 def test_the_panel_has_the_model_behind_it(s: Session) -> None:

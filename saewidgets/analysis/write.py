@@ -25,7 +25,7 @@ class Written(NamedTuple):
     steered: Steered
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Style:
     """How texts are written.
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from saewidgets.records import Intervention, Steered
+from saewidgets.session.pair import Pair
 from saewidgets.session.steering import Steering
 
 if TYPE_CHECKING:
@@ -49,7 +47,7 @@ class SteeringView(Steering):
         if not isinstance(prompt, str):
             self._prompt(prompt, None)  # what `generate` would refuse is refused now
         widget = SteeringPanel(
-            self._side_by_side,
+            Pair(self),
             d_sae=self.sae.d_sae,
             sweep=self._swept,
             search=self._find,
@@ -62,37 +60,6 @@ class SteeringView(Steering):
         )
         self._keep_badge(widget)
         return widget
-
-    def _side_by_side(
-        self,
-        prompt: Any,
-        interventions: tuple[Intervention, ...],
-        settings: Any,
-        emit: Callable[[Any, str], None],
-        stop: threading.Event,
-        live: Callable[[], tuple[Intervention, ...]],
-    ) -> tuple[Steered, Steered]:
-        """The bare and the steered text as two rows of one batch; see `widgets.steering.protocol.Generate`."""
-        from saewidgets.analysis.trace import Trace
-
-        options = dict(settings)
-        tokens = self._prompt(prompt, options.pop("chat", None))
-        style, changes = self._style(**options), self._checked(interventions)
-        steerer = self._steerer(changes, measured=True)
-        trace = Trace(self.sae, steerer.units.maxima, [change.feature for change in changes])
-        bare, steered = self._run(
-            lambda stop: steerer.write(
-                [tokens, tokens],
-                [(), changes],
-                style,
-                trace=trace,
-                live=lambda: [(), tuple(live())],
-                emits=[lambda piece: emit("bare", piece), lambda piece: emit("steered", piece)],
-                stop=stop,
-            ),
-            stop,
-        )
-        return bare.steered, steered.steered
 
     def _swept(
         self, prompt: Any, feature: int, strengths: Any, settings: Any, stop: Any, progress: Any, *, kind: Any

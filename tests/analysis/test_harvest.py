@@ -237,7 +237,9 @@ def test_the_model_is_left_as_it_was(tiny_llama: LanguageModel, hooks_on: Callab
     torch.nn.functional.linear(x, torch.ones(1, 32, requires_grad=True)).sum().backward()  # can be learnt from
 
 
-def test_windows_are_read_sixteen_and_run_four_at_once(tiny_llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_are_read_sixteen_and_run_four_at_once(
+    tiny_llama: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shapes: list[tuple[int, ...]] = []
 
     def spy(model: LanguageModel, ids: Tensor, hook_name: str) -> Tensor:
