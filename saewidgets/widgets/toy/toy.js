@@ -55,8 +55,8 @@ function render({ model, el }) {
   strip.paintStatus();
   followRun(view, {
     failed: strip.fail,
-    rows: () => {
-      strip.heal();
+    rows: (again) => {
+      if (!again) strip.heal();
       strip.paint();
       paint();
     },

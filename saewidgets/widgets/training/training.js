@@ -17,8 +17,8 @@ function render({ model, el }) {
     charts.paint();
   }
 
-  function paintRows() {
-    strip.heal();
+  function paintRows(again) {
+    if (!again) strip.heal();
     strip.paint();
     charts.paint();
     const share = (lastOf(view.history, "tokens") || 0) / (view.status.total_tokens || 1);

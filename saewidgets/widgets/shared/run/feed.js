@@ -10,7 +10,8 @@ function createRunView(model, root, signal) {
   return view;
 }
 
-// `rows` is called after every change of the history, `extra` with a blob that holds more than rows.
+// `rows` is called after every change of the history, with whether it says what was known (asked for anew after a gap:
+// no sign that what has failed since is well again); `extra` with a blob that holds more than rows.
 function followRun(view, { rows, status, failed, extra }) {
   const { model, signal } = view;
   const waiting = new Map();
@@ -19,11 +20,12 @@ function followRun(view, { rows, status, failed, extra }) {
     if (type === "frames") return extra(blob, false);
     if (type === "rows" && !view.loaded) return null;
     if (!addRows(view.history, blob.meta.start, blob)) return view.tell("ready");
+    const again = type === "acts" && view.loaded;
     if (type === "acts") {
       view.loaded = true;
       extra?.(blob, true);
     }
-    return rows();
+    return rows(again);
   }
 
   function receive(message, buffers) {
