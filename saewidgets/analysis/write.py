@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from saewidgets.analysis.steer import FeatureEdit, Rows, Units
 from saewidgets.analysis.trace import Trace
+from saewidgets.lm.below import Below
 from saewidgets.lm.generate import generate_rows
 from saewidgets.lm.model import LanguageModel
 from saewidgets.lm.sampling import GREEDY, Sampling
@@ -53,6 +54,8 @@ class Steerer:
     sae: SparseAutoencoder
     hook_name: str
     units: Units
+    below: Below | None = None
+    """Keeps what a prompt makes of the blocks below the hook, where the same one is written again and again."""
 
     @property
     def hook_names(self) -> tuple[str, str]:
@@ -111,6 +114,7 @@ class Steerer:
             streams=streams,
             stop=stop,
             stepped=stepped,
+            below=self.below,
         )
         trace = trace or Trace(self.sae, self.units.maxima)
         return [

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
+from saewidgets.lm.below import Below
 from saewidgets.lm.hooks import HookPoint
 from saewidgets.lm.model import LanguageModel
 from saewidgets.lm.sampling import GREEDY, Sampling
@@ -70,6 +72,7 @@ def generate_rows(
     streams: Sequence[TextStream] | None = None,
     stop: threading.Event | None = None,
     stepped: Callable[[int], None] | None = None,
+    below: Below | None = None,
 ) -> list[list[int]]:
     """Continue several prompts side by side; see `generate`.
 
@@ -83,6 +86,7 @@ def generate_rows(
         streams: one a row: they receive the row's tokens as they come, and can end it by a stop string.
         stop: set it to end the work before the next token.
         stepped: told after every token how many there are.
+        below: keeps what a prompt makes of the blocks below the hook, for the next text that begins with it.
 
     Returns:
         The new tokens of every row, without the stop token; a stop string's tokens are among them.
@@ -93,7 +97,7 @@ def generate_rows(
     going = set(range(len(prompts)))
     names = [] if edit is None else [name for name in hook_names if name]
     loop = Loop(model, [model.hook(name) for name in names], edit)
-    logits = loop.begin(prompts)
+    logits = loop.begin(prompts, below)
     for step in range(max_new_tokens):
         go_on(stop)
         for row in sorted(going):
@@ -152,18 +156,19 @@ class Loop:
         """Position, in each row's own text, of the first column being fed."""
         return self.fed if self.padding is None else self.fed - self.padding
 
-    def begin(self, prompts: Sequence[Sequence[int]]) -> Tensor:
+    def begin(self, prompts: Sequence[Sequence[int]], below: Below | None = None) -> Tensor:
         """Run the prompts; logits ``[batch, vocab]`` after the last token of each."""
         width = max(len(ids) for ids in prompts)
         short = [width - len(ids) for ids in prompts]
         if any(short):
             self.padding = torch.tensor(short, device=self.model.device).unsqueeze(1)
-        return self.feed([[0] * n + list(ids) for n, ids in zip(short, prompts, strict=True)])
+        return self.feed([[0] * n + list(ids) for n, ids in zip(short, prompts, strict=True)], below)
 
-    def feed(self, ids: list[list[int]]) -> Tensor:
+    def feed(self, ids: list[list[int]], below: Below | None = None) -> Tensor:
         """Run ``ids``, as many for every row, behind what was fed before; logits ``[batch, vocab]`` after the last."""
         columns = torch.tensor(ids, device=self.model.device)
-        with self.model.hooked(*self.hooks):
+        known = contextlib.nullcontext() if below is None else below.around(ids, self.cache)
+        with self.model.hooked(*self.hooks), known:
             out = self.model.module(
                 input_ids=columns,
                 past_key_values=self.cache,

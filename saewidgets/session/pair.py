@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from saewidgets.records import Intervention, Steered
@@ -12,6 +12,7 @@ from saewidgets.session.steering import Steering
 
 if TYPE_CHECKING:
     from saewidgets.analysis.write import Style
+    from saewidgets.lm.below import Below
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,14 @@ class Pair:
     """Writes both texts of one panel; see `widgets.steering.protocol.Generate`.
 
     A moved slider changes the steered text alone: where prompt, settings and features are those of the last bare text,
-    that one is given again at once, and the steered text has the model to itself.
+    that one is given again at once, and the steered text has the model to itself. What the prompt makes of the blocks
+    below the hook is kept too.
     """
 
     def __init__(self, session: Steering) -> None:
         self._session = session
         self._known: _Known | None = None
+        self._below: Below | None = None
 
     def __call__(
         self,
@@ -48,12 +51,14 @@ class Pair:
     ) -> tuple[Steered, Steered]:
         """The bare and the steered text as two rows of one batch, or the steered one beside the bare one known."""
         from saewidgets.analysis.trace import Trace
+        from saewidgets.lm.below import Below
 
         session, options = self._session, dict(settings)
         tokens = session._prompt(prompt, options.pop("chat", None))
         style, changes = session._style(**options), session._checked(interventions)
         features = list(dict.fromkeys(change.feature for change in changes))
-        steerer = session._steerer(changes, measured=True)
+        self._below = self._below or Below(session.model, session.hook_name)
+        steerer = replace(session._steerer(changes, measured=True), below=self._below)
         trace = Trace(session.sae, steerer.units.maxima, features)
         known = self._known
         bare = known.bare if known is not None and known.answers(tokens.ids, style, set(features)) else None

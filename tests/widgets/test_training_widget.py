@@ -262,28 +262,54 @@ def test_one_module_with_nothing_to_load():
 
 
 def test_a_beat_follows_the_last_poke_and_the_thread_ends():
-    seen, said = [], []
-    pulse = Pulse(lambda: seen.append(len(said)), 50)
+    seen, said, threads = [], [], []
+
+    def beat():
+        seen.append(len(said))
+        threads.append(threading.current_thread())
+
+    pulse, began = Pulse(beat, 50), time.monotonic()
     for number in range(200):
         said.append(number)
         pulse.poke()
         time.sleep(0.001)
+    took = time.monotonic() - began
     wait_for(lambda: not pulse.busy)
     assert seen[-1] == 200
-    assert len(seen) < 25
-    wait_for(lambda: not [t for t in threading.enumerate() if t.name == "saewidgets-pulse"])
+    assert len(seen) <= 50 * took + 2
+    for thread in threads:
+        thread.join(5)
+    assert not any(thread.is_alive() for thread in threads)
 
 
 def test_slow_beats_leave_most_of_the_time_to_others():
-    times = []
+    costs = []
 
     def beat():
-        times.append(time.monotonic())
-        time.sleep(0.05)
+        began = time.thread_time()
+        while time.thread_time() - began < 0.05:
+            pass
+        costs.append(time.thread_time() - began)
 
-    pulse = Pulse(beat, 100)
-    began = time.monotonic()
+    pulse, began = Pulse(beat, 100), time.monotonic()
     while time.monotonic() - began < 1.2:
         pulse.poke()
         time.sleep(0.005)
-    assert len(times) <= 4
+    took = time.monotonic() - began
+    assert len(costs) >= 2
+    assert sum(costs[:-1]) <= 0.11 * took
+
+
+def test_a_beat_that_waits_for_others_is_not_followed_by_silence():
+    beats = []
+
+    def beat():
+        beats.append(time.monotonic())
+        time.sleep(0.5)
+
+    pulse = Pulse(beat, 100)
+    pulse.poke()
+    wait_for(lambda: beats)
+    pulse.poke()
+    wait_for(lambda: len(beats) == 2, 10)
+    assert beats[1] - beats[0] < 4  # paid for with nine times its length it would be 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -49,6 +50,7 @@ def count(text: str, words: Sequence[str]) -> tuple[int, int]:
     return found, len(re.findall(r"\S+", text))
 
 
+@functools.cache
 def _pattern(word: str) -> re.Pattern[str]:
     front = r"(?<!\w)" if re.match(r"\w", word) else ""
     back = r"s?(?!\w)" if re.search(r"\w$", word) else ""
