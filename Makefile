@@ -33,8 +33,11 @@ browser:
 	    echo "The browser tests need the program 'chromium' on the PATH (Debian/Ubuntu: apt install chromium)." >&2; exit 1; \
 	  fi; }
 
+# A machine that others use too can starve a browser for half a minute: what failed is run once more, by itself, in a
+# fresh process, and must pass there. Both runs are shown; a run that was cut short is not repaired in this way.
 test: install model browser lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --cache-clear || \
+	  { [ $$? -eq 1 ] && echo "Once more, what failed:" && $(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
 
 test-fast: install
 	$(BIN)/python -m pytest -m "not slow"

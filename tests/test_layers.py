@@ -18,7 +18,7 @@ ROOMS = {
         {"records"},
         {"torch", "huggingface_hub", "transformers", "transformer_lens", "safetensors", "platformdirs", "numpy"},
     ),
-    "geometry": ({"records"}, {"torch", "umap", "sklearn", "tqdm", *NUMBERS}),
+    "geometry": ({"records"}, {"torch", "umap", "sklearn", "threadpoolctl", "tqdm", *NUMBERS}),
     "index": ({"records", "sae", "lm"}, {"torch", "safetensors", "tqdm", *NUMBERS}),
     "analysis": ({"records", "sae", "lm", "geometry", "index"}, {"torch", "sklearn", "tqdm", *NUMBERS}),
     "widgets": ({"records"}, {"anywidget", "ipywidgets", "traitlets", "plotly", "IPython", *NUMBERS}),

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from saewidgets.geometry.select import best
 from saewidgets.geometry.steps import Step
 
 STRIP, TILE = 1024, 2048
 DENSE = 16  # where more than one pair in so many may be among the nearest, all are looked at
+AHEAD = 2  # tiles made before they are wanted, besides those in work
 
 
 def nearest_of_all(units: np.ndarray, present: np.ndarray, k: int, step: Step) -> tuple[np.ndarray, np.ndarray]:
     """The ``k`` largest cosines of every row with another, float32 ``[n, k]``, and whose they are, int64 ``[n, k]``.
 
-    Exact. Strip by strip, each pair's product is computed once and offered to both its rows; a row takes only what is
-    above the least it has, so that little is ever sorted. Ties go to the lower number, because numbers are offered in
-    order. −inf where there are fewer than ``k`` others.
+    Exact. Each pair's product is computed once and offered to both its rows; a row takes only what is above the least
+    it has, so that little is ever sorted. Ties go to the lower number, because numbers are offered in order, whatever
+    the number of threads. −inf where there are fewer than ``k`` others.
 
     Args:
         units: float32 ``[n, d]``, rows of length 1.
@@ -26,22 +33,50 @@ def nearest_of_all(units: np.ndarray, present: np.ndarray, k: int, step: Step) -
         step: told how far the work is.
     """
     n, lists = len(units), _Lists(len(units), k)
-    for top in range(0, n, STRIP):
-        rows = slice(top, min(n, top + STRIP))
-        for left in range(top, n, TILE):
-            step("neighbours", 1 - ((n - top) / n) ** 2 + (left - top) * min(STRIP, n - top) / n**2)
-            columns = slice(left, min(n, left + TILE))
-            tile = units[rows] @ units[columns].T
-            np.clip(tile, -1, 1, out=tile)
-            tile[~present[rows]] = -np.inf
-            tile[:, ~present[columns]] = -np.inf
-            if left < rows.stop:
-                own = np.arange(max(left, top), min(columns.stop, rows.stop))
-                tile[own - top, own - left] = -np.inf  # itself does not count
-            lists.offer(tile, rows.start, columns.start)
+    with closing(_tiles(units, present)) as tiles:  # also where ``step`` ends the work
+        for rows, columns, tile in tiles:
+            left, height = columns.start, rows.stop - rows.start
+            step("neighbours", 1 - ((n - rows.start) / n) ** 2 + (left - rows.start) * height / n**2)
+            lists.offer(tile, rows.start, left)
             beyond = max(0, rows.stop - left)  # columns that are rows of this strip have been offered
-            lists.offer(tile[:, beyond:].T, columns.start + beyond, rows.start)
+            lists.offer(tile[:, beyond:].T, left + beyond, rows.start)
     return lists.values, lists.indices
+
+
+def _tiles(units: np.ndarray, present: np.ndarray) -> Generator[tuple[slice, slice, np.ndarray], None, None]:
+    """The upper half of all cosines, strip by strip in order, each tile made by one thread while others are used.
+
+    A product on all cores leaves them idle while what it found is sorted; one core a product leaves none.
+    """
+    n, threads = len(units), torch.get_num_threads()
+    places = deque(
+        (slice(top, min(n, top + STRIP)), slice(left, min(n, left + TILE)))
+        for top in range(0, n, STRIP)
+        for left in range(top, n, TILE)
+    )
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads, "saewidgets-neighbours") as pool:
+        made: deque[tuple[slice, slice, Future[np.ndarray]]] = deque()
+        try:
+            while places or made:
+                while places and len(made) < threads + AHEAD:
+                    place = places.popleft()
+                    made.append((*place, pool.submit(_tile, units, present, *place)))
+                rows, columns, tile = made.popleft()
+                yield rows, columns, tile.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _tile(units: np.ndarray, present: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
+    """Cosines ``[rows, columns]``; −inf where one of the two does not count, or is the other."""
+    tile = units[rows] @ units[columns].T
+    np.clip(tile, -1, 1, out=tile)
+    tile[~present[rows]] = -np.inf
+    tile[:, ~present[columns]] = -np.inf
+    if columns.start < rows.stop:
+        own = np.arange(max(columns.start, rows.start), min(columns.stop, rows.stop))
+        tile[own - rows.start, own - columns.start] = -np.inf
+    return tile
 
 
 class _Lists:

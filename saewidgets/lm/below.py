@@ -28,8 +28,9 @@ class _Kept(NamedTuple):
 class Below:
     """The blocks before a hook: what the last prompt made of them is kept, and put back when it returns.
 
-    For a panel whose slider moves while the prompt stays. Nothing is kept, and every pass is a whole one, where the model's blocks are not known, where its cache is more than keys and values
-    (sliding windows), where rows have different prompts, or where someone has hooked a block below.
+    For a panel whose slider moves while the prompt stays. Nothing is kept, and every pass is a whole one, where the
+    model's blocks are not known, where its cache is more than keys and values (sliding windows), where rows have
+    different prompts, or where someone has hooked a block below.
 
     Args:
         model: the model.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-NUCLEUS = 512  # tokens sorted first when the most likely ones are looked for: nearly always enough
+NEAR = 8.0  # nats below the likeliest: the tokens that are sorted first, nearly always enough
 
 
 @dataclass(frozen=True)
@@ -39,28 +39,27 @@ class Sampling:
         if self.temperature == 0:
             return best
         logits = logits / self.temperature
-        if self.top_p < 1:
-            logits = _nucleus(logits, self.top_p)
-        return int((logits + _gumbel(self.seed, step, len(logits))).argmax())  # a draw from the softmax
+        noise = _gumbel(self.seed, step, len(logits))
+        if self.top_p == 1:
+            return int((logits + noise).argmax())  # a draw from the softmax
+        kept = _nucleus(logits, self.top_p)
+        return int(kept[(logits[kept] + noise[kept]).argmax()])
 
 
 GREEDY = Sampling()
 
 
 def _nucleus(logits: Tensor, top_p: float) -> Tensor:
-    """−∞ but for the fewest most likely tokens that reach ``top_p``; the lower token first among equals."""
+    """The fewest most likely tokens that reach ``top_p``, likeliest first; the lower token first among equals."""
     everything = logits.logsumexp(-1)
-    width = min(NUCLEUS, len(logits))
+    near = (logits > logits.max() - NEAR).nonzero()[:, 0]
     while True:
-        top = logits.topk(width).values
-        mass = (top - everything).exp()
+        values, order = logits[near].sort(descending=True, stable=True)
+        mass = (values - everything).exp()
         count = max(int((mass.cumsum(-1) - mass < top_p).sum()), 1)
-        if count < width or width == len(logits):
-            break
-        width = len(logits)
-    keep = logits > top[count - 1]
-    keep[(logits == top[count - 1]).nonzero()[: count - int(keep.sum()), 0]] = True
-    return logits.masked_fill(~keep, float("-inf"))
+        if count < len(near) or len(near) == len(logits):
+            return near[order[:count]]
+        near = torch.arange(len(logits))
 
 
 @functools.lru_cache(maxsize=64)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -20,7 +21,7 @@ from saewidgets.analysis import maxima as analysis_maxima
 from saewidgets.analysis.promoted import promoted_tokens
 from saewidgets.analysis.steer import Units
 from saewidgets.analysis.write import Steerer, Style
-from saewidgets.demos.recipe import ranking, steering
+from saewidgets.demos.recipe import ranking, screening, steering
 from saewidgets.demos.recipe.concepts import CATEGORIES, CONCEPTS, Concept
 from saewidgets.demos.recipe.effect import Interval, count, counted_words, passes, rate, share
 from saewidgets.demos.recipe.matching import candidates, hits, promoted_ids
@@ -181,10 +182,58 @@ def test_candidates_come_from_what_features_fire_on_and_promote(session: Session
         assert hits(session, promoted, candidate.concept).tolist() == [candidate.hits]
 
 
+def test_screening_meets_no_prompt_nor_seed_of_the_measurement() -> None:
+    assert not {p.lower() for p in screening.PROMPTS} & {p.lower() for p in steering.PROMPTS}
+    assert screening.WRITTEN.sampling.seed not in steering.SEEDS
+    assert not any(sentence in screening.PROMPTS for concept in CONCEPTS for sentence in concept.sentences)
+
+
+def test_screened_texts_are_what_generate_writes_and_are_gone_on_with(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(screening, "CHUNK", 2)
+    steerer, path = session._steerer([], measured=True), tmp_path / "screened.jsonl"
+    features = [int(f) for f in np.argsort(session.maxima)[-5:]]
+    screening.write(session, steerer, features[:2], path)
+    made, write = [], Steerer.write
+    monkeypatch.setattr(
+        Steerer, "write", lambda self, prompts, *a, **k: made.append(prompts) or write(self, prompts, *a, **k)
+    )
+    texts = screening.write(session, steerer, features, path)
+    assert list(texts) == features and [len(p) // len(screening.PROMPTS) for p in made] == [2, 1]
+    style = screening.WRITTEN
+    for feature in (features[0], features[-1]):
+        strength = ranking.strength_of(steerer, feature, screening.PUSH)
+        for prompt, text in zip(screening.PROMPTS[:3], texts[feature], strict=False):
+            assert text == session.generate(
+                prompt, {feature: strength}, max_new_tokens=style.max_new_tokens, temperature=0.8, top_p=0.95, seed=1000
+            )
+
+
+def test_what_is_counted_and_what_is_chosen(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screening, "promoted_ids", lambda s, features, concepts: np.zeros((len(features), 1), int))
+    texts = {3: ["a e u", "a"], 4: ["( = b", ")"], 5: ["b b b", "b"], 6: ["a a a", "a"], 7: ["a (", "e |"]}
+    rows = screening.counted(session, texts, MADE_UP)
+    found = {(row.feature, row.concept): row for row in rows}
+    assert {key: (row.hits, row.different) for key, row in found.items()} == {
+        (3, "letters"): (4, 3), (6, "letters"): (4, 1), (7, "letters"): (2, 2), (4, "marks"): (3, 3),
+        (7, "marks"): (2, 2),
+    }  # fmt: skip
+    assert found[(3, "letters")].expected == pytest.approx(4 * 10 / 20)
+    assert found[(3, "letters")].surprise == pytest.approx((4 - 2) / 3**0.5)
+    scores: Any = [{"feature": f} for f in range(48)]
+    chosen = screening.pairs(session, rows, MADE_UP, scores)
+    assert [(c.concept.name, c.feature, c.hits) for c in chosen] == [("marks", 4, 3), ("letters", 3, 4)]
+    monkeypatch.setattr(screening, "EACH", 0)
+    assert screening.pairs(session, rows, MADE_UP, scores) == []
+
+
 def test_the_whole_search(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steering, "CONCEPTS", MADE_UP)
     monkeypatch.setattr(steering, "PROMPTS", ("The bridge", "She said", "The", "A ferry"))
     monkeypatch.setattr(steering, "WRITTEN", Style(Sampling(1.0), max_new_tokens=6))
+    monkeypatch.setattr(screening, "HITS", 1)
+    monkeypatch.setattr(screening, "DIFFERENT", 1)
     found = steering.find(session, tmp_path / "work", minutes=60)
     assert json.loads(json.dumps(found)) is not None
     measured = [json.loads(line) for line in (tmp_path / "work" / "measured.jsonl").read_text().splitlines()]
@@ -195,7 +244,10 @@ def test_the_whole_search(session: Session, tmp_path: Path, monkeypatch: pytest.
         rates = row["rates"]
         assert all(rates["steered"][0] >= 3 * rates[arm][0] for arm in ("random", "control"))
         assert all(rates["steered"][1] > rates[arm][2] for arm in ("random", "control"))
+    assert {row["feature"] for row in measured} <= set(pd.read_csv(tmp_path / "work" / "screened.csv.gz")["feature"])
     monkeypatch.setattr(steering.Bench, "measure", lambda self, candidate: pytest.fail("measured twice"))
+    monkeypatch.setattr(Steerer, "write", lambda *_, **__: pytest.fail("written twice"))
+    monkeypatch.setattr(steering.Bench, "__init__", lambda *_: None)
     again = steering.find(session, tmp_path / "work", minutes=60)
     assert json.dumps(again) == json.dumps(json.loads(json.dumps(found)))
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import scipy.sparse
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info
 
 from saewidgets.geometry import neighbors as module
 from saewidgets.geometry import symmetric
@@ -152,8 +155,24 @@ def test_steps_are_told_and_stop_the_work(monkeypatch: pytest.MonkeyPatch) -> No
         if share > 0.5:
             raise InterruptedError
 
-    with pytest.raises(InterruptedError):
+    before = threadpool_info()
+    with pytest.raises(InterruptedError) as held:
         nearest(Cosine(vectors()), 3, step=stop)
+    assert held.value  # its traceback holds the frames of the work: they must have been left for good
+    assert not [t for t in threading.enumerate() if t.name.startswith("saewidgets-neighbours")]
+    assert threadpool_info() == before
+
+
+def test_any_number_of_threads_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(symmetric, "STRIP", 8)
+    monkeypatch.setattr(symmetric, "TILE", 16)
+    found = []
+    for threads in (1, 2, 5):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        found.append(nearest(Cosine(vectors().repeat(3, 1)), 7))
+    for table in found[1:]:
+        np.testing.assert_array_equal(table.indices, found[0].indices)
+        np.testing.assert_array_equal(table.distances, found[0].distances)
 
 
 def test_bad_input_is_named() -> None:

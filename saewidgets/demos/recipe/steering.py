@@ -3,7 +3,9 @@
 Run ``python -m saewidgets.demos.recipe.steering`` (it goes on where it was stopped).
 
 1. Every live feature is ranked by its output score (`ranking`).
-2. Features are matched to concepts by what they fire on and promote (`matching`, `concepts`), never by steered text.
+2. Features that fire on a concept or promote its words (`matching`), and those that change the next token most, write
+   a few words on other prompts and another seed; those whose texts use a concept's words are measured (`screening`).
+   The word lists (`concepts`) are older than any steered text.
 3. The strength is the highest at which perplexity and repetition stay within limits, looked for in a small sweep and
    then on every prompt; the next lower one is tried once.
 4. A feature with less than twice the bare model's rate of concept words on every prompt, once, has no effect.
@@ -31,9 +33,10 @@ from saewidgets.analysis import quality
 from saewidgets.analysis.sweep import control_feature
 from saewidgets.analysis.write import Steerer, Style, Written
 from saewidgets.demos import DATA, demo
+from saewidgets.demos.recipe import screening
 from saewidgets.demos.recipe.concepts import CATEGORIES, CONCEPTS, Concept
 from saewidgets.demos.recipe.effect import Interval, counted_words, passes, rate, share
-from saewidgets.demos.recipe.matching import Candidate, candidates, promoted_ids
+from saewidgets.demos.recipe.matching import Candidate, promoted_ids
 from saewidgets.demos.recipe.ranking import NEUTRAL, Score, rank, strength_of
 from saewidgets.lm.cache import write_json
 from saewidgets.lm.sampling import Sampling
@@ -82,7 +85,10 @@ def find(session: Session, work: Path, minutes: float = MINUTES, most: int = 60)
     density = session._density
     prompts = [session.model.tokens(text, session.prepend_bos) for text in NEUTRAL]
     ranking = rank(steerer, prompts, work / "ranking.jsonl")
-    chosen = _by_turns(candidates(session, CONCEPTS, ranking))[:most]
+    texts = screening.write(session, steerer, screening.chosen(session, CONCEPTS, ranking), work / "screened.jsonl")
+    screened = screening.counted(session, texts, CONCEPTS)
+    screening.table(screened).to_csv(work / "screened.csv.gz", index=False)
+    chosen = _by_turns(screening.pairs(session, screened, CONCEPTS, ranking))[:most]
     bench = Bench(session, steerer, density)
     path = work / "measured.jsonl"
     measured = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
