@@ -6,9 +6,11 @@ import warnings
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 import torch
 from torch import Tensor
 
+from saewidgets.geometry.graph import fuzzy_graph
 from saewidgets.geometry.steps import Step, silent
 from saewidgets.records import NeighborTable
 
@@ -45,8 +47,7 @@ def layout(
         raise ValueError(f"a layout needs at least 3 features with {table.indices.shape[1]} neighbours each")
     number = np.full(len(table.indices), -1, np.int64)
     number[placed] = np.arange(len(placed))
-    near = np.column_stack([np.arange(len(placed)), number[table.indices[placed]]])
-    far = np.column_stack([np.zeros(len(placed)), table.distances[placed].clip(0)]).astype(np.float32)
+    near, far = number[table.indices[placed]], table.distances[placed].clip(0)
     step(stage, 0.0)
     found = _embed(near, far, start[placed].astype(np.float32), min_dist, seed, _epochs(len(placed), step, stage))
     step(stage, 1.0)
@@ -81,11 +82,10 @@ def _embed(
 ) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of numba's compiler and of tqdm where a notebook lacks its bars
-        from umap.umap_ import find_ab_params, fuzzy_simplicial_set, simplicial_set_embedding
+        from umap.umap_ import find_ab_params, simplicial_set_embedding
 
+    graph = scipy.sparse.coo_matrix(fuzzy_graph(near, far))
     random = np.random.RandomState(seed)
-    k = near.shape[1]
-    graph = fuzzy_simplicial_set(near, k, random, "cosine", knn_indices=near, knn_dists=far)[0]
     a, b = find_ab_params(1.0, min_dist)
     options: dict[str, Any] = {"densmap": False, "densmap_kwds": {}, "output_dens": False}
     return simplicial_set_embedding(
