@@ -222,7 +222,11 @@ def test_what_is_counted_and_what_is_chosen(session: Session, monkeypatch: pytes
     assert found[(3, "letters")].expected == pytest.approx(4 * 10 / 20)
     assert found[(3, "letters")].surprise == pytest.approx((4 - 2) / 3**0.5)
     scores: Any = [{"feature": f} for f in range(48)]
+    fires = np.zeros((2, 48))
+    fires[1, 4] = 0.9
+    monkeypatch.setattr(screening, "strongest", lambda s, concepts: fires)
     chosen = screening.pairs(session, rows, MADE_UP, scores)
+    assert [c.contrast for c in chosen] == pytest.approx([0.9, 0.0])
     assert [(c.concept.name, c.feature, c.hits) for c in chosen] == [("marks", 4, 3), ("letters", 3, 4)]
     monkeypatch.setattr(screening, "EACH", 0)
     assert screening.pairs(session, rows, MADE_UP, scores) == []

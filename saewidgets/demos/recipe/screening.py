@@ -38,6 +38,7 @@ PUSH = 0.35  # how long a change is, in median residual norms: the middle of wha
 MATCHED, STRONG = 14, 200  # features a concept that match it, and of the highest gain, whatever they fire on
 CHUNK = 16  # features whose texts are written at once
 EACH = 3  # features a concept that are measured
+UNSEEN = 0.25  # what a feature counts that does not fire on the concept's sentences
 HITS, DIFFERENT = 3, 2  # words of the list that must have come, and how many different ones
 
 
@@ -107,21 +108,30 @@ def counted(session: Session, texts: dict[int, list[str]], concepts: Sequence[Co
 def pairs(
     session: Session, rows: Sequence[Screened], concepts: Sequence[Concept], ranking: Sequence[Score]
 ) -> list[Candidate]:
-    """The features of every concept to be measured, best first over all; no feature stands twice."""
+    """The features of every concept to be measured, best first over all; no feature stands twice.
+
+    What a feature fires on counts too: a recipe that its card explains is worth more than one that surprises.
+    """
     by_name = {concept.name: at for at, concept in enumerate(concepts)}
     activity = strongest(session, concepts)
     places = {score["feature"]: 1 - at / len(ranking) for at, score in enumerate(ranking)}
+    contrasts = activity - (activity.sum(0) - activity) / max(len(concepts) - 1, 1)
+
+    def contrast(row: Screened) -> float:
+        return float(contrasts[by_name[row.concept], row.feature])
+
+    enough = [row for row in rows if row.hits >= HITS and row.different >= DIFFERENT]
+    best = sorted(enough, key=lambda row: (-row.surprise * (UNSEEN + max(contrast(row), 0.0)), row.feature))
     taken: set[int] = set()
     number = dict.fromkeys(by_name, 0)
     found: list[Candidate] = []
-    for row in sorted(rows, key=lambda row: (-row.surprise, row.feature)):
-        if row.hits < HITS or row.different < DIFFERENT or row.feature in taken or number[row.concept] == EACH:
+    for row in best:
+        if row.feature in taken or number[row.concept] == EACH:
             continue
         taken.add(row.feature)
         number[row.concept] += 1
-        at, own = by_name[row.concept], activity[:, row.feature]
-        contrast = own[at] - (own.sum() - own[at]) / max(len(concepts) - 1, 1)
-        found.append(Candidate(concepts[at], row.feature, float(contrast), row.hits, places[row.feature]))
+        concept = concepts[by_name[row.concept]]
+        found.append(Candidate(concept, row.feature, contrast(row), row.hits, places[row.feature]))
     return found
 
 

@@ -35,9 +35,10 @@ from saewidgets.analysis.write import Steerer, Style, Written
 from saewidgets.demos import DATA, demo
 from saewidgets.demos.recipe import screening
 from saewidgets.demos.recipe.concepts import CATEGORIES, CONCEPTS, Concept
-from saewidgets.demos.recipe.effect import Interval, counted_words, passes, rate, share
+from saewidgets.demos.recipe.effect import counted_words, passes, rate, share
 from saewidgets.demos.recipe.matching import Candidate, promoted_ids
-from saewidgets.demos.recipe.ranking import NEUTRAL, Score, rank, strength_of
+from saewidgets.demos.recipe.ranking import NEUTRAL, rank, strength_of
+from saewidgets.demos.recipe.summary import rounded, summary
 from saewidgets.lm.cache import write_json
 from saewidgets.lm.sampling import Sampling
 from saewidgets.lm.tokens import Tokens
@@ -101,12 +102,24 @@ def find(session: Session, work: Path, minutes: float = MINUTES, most: int = 60)
             print("out of time: run it again to go on")
             break
         place, score = scores[candidate.feature]
-        row = {**bench.measure(candidate), "output_rank": place, **_rounded(score)}
+        row = {**bench.measure(candidate), "output_rank": place, **rounded(score)}
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         measured.append(row)
         print(f"{row['category']} · {row['concept']} · {row['feature']}: {row['verdict']}", flush=True)
-    return summary(session, measured, ranking)
+    about = {"sae_hash": session.sae.hash(), "model": session.model.name, "protocol": protocol(len(texts))}
+    return about | summary(measured, ranking, PROMPTS[0])
+
+
+def protocol(screened: int) -> dict[str, Any]:
+    """How an effect is measured, and how candidates are found."""
+    return {
+        "prompts": len(PROMPTS), "seeds": len(SEEDS), "tokens": WRITTEN.max_new_tokens,
+        "temperature": WRITTEN.sampling.temperature, "top_p": WRITTEN.sampling.top_p,
+        "rate": "concept words a hundred words, promoted tokens struck; 95 % by bootstrap over prompts",
+        "passes": "3 times both controls, intervals apart, 3 different words, perplexity and repetition in limits",
+        "screened": f"{screened} features wrote on {len(screening.PROMPTS)} other prompts and another seed",
+    }  # fmt: skip
 
 
 def _by_turns(found: Sequence[Candidate]) -> list[Candidate]:
@@ -244,45 +257,6 @@ def _sense(perplexities: Sequence[float], made: Sequence[Sequence[int]]) -> dict
 def _texts(written: Sequence[Sequence[Written]]) -> Texts:
     """By prompt, then seed."""
     return [[one.steered.text for one in own] for own in written]
-
-
-def _rounded(score: Score) -> dict[str, float]:
-    return {key: round(float(score[key]), 4) for key in ("output_score", "gain", "readback")}  # type: ignore[literal-required]
-
-
-def summary(session: Session, measured: Sequence[dict[str, Any]], ranking: Sequence[Score]) -> dict[str, Any]:
-    """What is shipped: recipes that pass, what failed, categories with none, and the ranking in figures."""
-    passed = [row for row in measured if row["verdict"] == "passes"]
-    passed.sort(key=lambda row: -_ratio(row))
-    gains = np.array([score["gain"] for score in ranking])
-    return {
-        "sae_hash": session.sae.hash(),
-        "model": session.model.name,
-        "protocol": {
-            "prompts": len(PROMPTS), "seeds": len(SEEDS), "tokens": WRITTEN.max_new_tokens,
-            "temperature": WRITTEN.sampling.temperature, "top_p": WRITTEN.sampling.top_p,
-            "rate": "concept words a hundred words, promoted tokens struck; 95 % by bootstrap over prompts",
-            "passes": "3 times both controls, intervals apart, 3 different words, perplexity and repetition in limits",
-        },
-        "ranking": {
-            "features": len(ranking),
-            "gain_quantiles": {str(q): round(float(np.quantile(gains, q)), 5) for q in (0.5, 0.9, 0.99, 0.999)},
-            "first": [_rounded(score) | {"feature": score["feature"]} for score in ranking[:20]],
-        },
-        "recipes": [{"name": row["concept"], "prompt": PROMPTS[0], **row} for row in passed],
-        "missing": [c for c in CATEGORIES if c not in {row["category"] for row in passed}],
-        "tried": [
-            {key: row[key] for key in ("concept", "category", "feature", "verdict")}
-            | {"rates": {name: list(figures) for name, figures in row.get("rates", {}).items()}}
-            for row in measured
-            if row["verdict"] != "passes"
-        ],
-    }  # fmt: skip
-
-
-def _ratio(row: dict[str, Any]) -> float:
-    rates = {name: Interval(*figures) for name, figures in row["rates"].items()}
-    return rates["steered"].value / max(rates["random"].value, rates["control"].value, 1e-3)
 
 
 def main() -> None:
