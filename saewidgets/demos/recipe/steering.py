@@ -14,7 +14,7 @@ Run ``python -m saewidgets.demos.recipe.steering`` (it goes on where it was stop
    three times both, with 95 % intervals apart and at least `DISTINCT` different words, and its texts are within the
    limits too.
 
-A category without such a feature is named as missing.
+A concept with such a feature is done; a category without one is named as missing.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ def find(session: Session, work: Path, minutes: float = MINUTES, most: int = 60)
     done = {(row["concept"], row["feature"]) for row in measured}
     scores = {score["feature"]: (at, score) for at, score in enumerate(ranking, 1)}
     for candidate in chosen:
-        if (candidate.concept.name, candidate.feature) in done:
+        proved = {row["concept"] for row in measured if row["verdict"] == "passes"}
+        if (candidate.concept.name, candidate.feature) in done or candidate.concept.name in proved:
             continue
         if time.monotonic() > end:
             print("out of time: run it again to go on")
