@@ -77,8 +77,12 @@ class Below:
     def _watched(self) -> bool:
         """Whether someone's hook waits in a block before: it must see the pass, and may change it."""
         modules = (module for block in self.before for module in block.modules())
-        found = sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in modules)
-        return found > self.hook_name.endswith("hook_resid_post")  # the edit's own, behind the last block
+        found = (
+            fn for module in modules for fn in (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+        )
+        # transformers leaves its recorders of hidden states behind for good; they are idle while nobody asks for any.
+        others = sum(not getattr(fn, "__module__", "").startswith("transformers.") for fn in found)
+        return others > self.hook_name.endswith("hook_resid_post")  # the edit's own, behind the last block
 
     @contextlib.contextmanager
     def _noted(self) -> Iterator[list[Any]]:

@@ -71,6 +71,16 @@ def test_only_the_blocks_behind_run_again(tiny: LanguageModel, calls: list[int],
     assert calls == every[first:] + 2 * every
 
 
+def test_recorders_that_transformers_leaves_behind_do_not_count(tiny: LanguageModel, calls: list[int]) -> None:
+    with torch.inference_mode():
+        tiny.module(torch.tensor([PROMPT]), output_hidden_states=True)
+    below = Below(tiny, HOOKS[0])
+    for expected in (list(range(tiny.n_layers)), [3]):
+        calls.clear()
+        generate_rows(tiny, [PROMPT], hook_names=(HOOKS[0], ""), edit=push, max_new_tokens=1, below=below)
+        assert calls == expected
+
+
 def test_the_first_block_has_nothing_below(tiny: LanguageModel, calls: list[int]) -> None:
     for hook_name in ("hook_embed", "blocks.0.hook_resid_pre", "blocks.0.hook_mlp_out"):
         below = Below(tiny, hook_name)

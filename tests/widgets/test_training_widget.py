@@ -292,12 +292,11 @@ def test_slow_beats_leave_most_of_the_time_to_others():
         costs.append(time.thread_time() - began)
 
     pulse, began = Pulse(beat, 100), time.monotonic()
-    while time.monotonic() - began < 1.2:
+    while len(costs) < 3:
         pulse.poke()
         time.sleep(0.005)
-    took = time.monotonic() - began
-    assert len(costs) >= 2
-    assert sum(costs[:-1]) <= 0.11 * took
+        assert time.monotonic() - began < 120
+    assert sum(costs[:2]) <= 0.11 * (time.monotonic() - began)
 
 
 def test_a_beat_that_waits_for_others_is_not_followed_by_silence():

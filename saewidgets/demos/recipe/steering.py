@@ -69,7 +69,7 @@ PROMPTS = (
 )
 SEEDS = (0, 1, 2)
 WRITTEN = Style(Sampling(temperature=0.8, top_p=0.95), max_new_tokens=32)
-PUSHES = (0.15, 0.25, 0.35, 0.5, 0.7)
+PUSHES = (0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 """How long a change may be, in median residual norms: from hardly felt to too much (DESIGN §5)."""
 DISTINCT = 3  # words of the list that must appear at least: a feature that repeats one is no concept
 SWEPT = 4  # prompts on which strengths are looked for
