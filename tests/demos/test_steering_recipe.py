@@ -24,7 +24,7 @@ from saewidgets.analysis.write import Steerer, Style
 from saewidgets.demos.recipe import ranking, screening, steering
 from saewidgets.demos.recipe.concepts import CATEGORIES, CONCEPTS, Concept
 from saewidgets.demos.recipe.effect import Interval, count, counted_words, passes, rate, share
-from saewidgets.demos.recipe.matching import candidates, hits, promoted_ids
+from saewidgets.demos.recipe.matching import Candidate, candidates, hits, promoted_ids
 from saewidgets.lm.capture import capture, logits_with
 from saewidgets.lm.model import LanguageModel
 from saewidgets.lm.sampling import Sampling
@@ -230,6 +230,24 @@ def test_what_is_counted_and_what_is_chosen(session: Session, monkeypatch: pytes
     assert [(c.concept.name, c.feature, c.hits) for c in chosen] == [("marks", 4, 3), ("letters", 3, 4)]
     monkeypatch.setattr(screening, "EACH", 0)
     assert screening.pairs(session, rows, MADE_UP, scores) == []
+
+
+def test_what_is_measured_next() -> None:
+    place, code = (Candidate(concept, 1, 0.5, 3, 0.5) for concept in MADE_UP)
+    other = Candidate(MADE_UP[0]._replace(name="other"), 2, 0.1, 3, 0.5)
+    waiting = [place, other, code]
+
+    def row(candidate: Candidate, verdict: str) -> dict[str, Any]:
+        concept = candidate.concept
+        return {"concept": concept.name, "category": concept.category, "feature": candidate.feature, "verdict": verdict}
+
+    assert steering._next(waiting, []) is place
+    assert steering._next(waiting, [row(place, "passes")]) is code
+    assert steering._next(waiting, [row(place, "no effect")]) is code
+    assert steering._next(waiting, [row(place, "no effect"), row(code, "passes")]) is other
+    again = place._replace(feature=7)  # of a concept that has a recipe
+    assert steering._next([again, *waiting], [row(place, "passes"), row(code, "no effect")]) is other
+    assert steering._next(waiting, [row(c, "no effect") for c in waiting]) is None
 
 
 def test_the_whole_search(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

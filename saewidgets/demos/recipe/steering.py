@@ -89,16 +89,12 @@ def find(session: Session, work: Path, minutes: float = MINUTES, most: int = 60)
     texts = screening.write(session, steerer, screening.chosen(session, CONCEPTS, ranking), work / "screened.jsonl")
     screened = screening.counted(session, texts, CONCEPTS)
     screening.table(screened).to_csv(work / "screened.csv.gz", index=False)
-    chosen = _by_turns(screening.pairs(session, screened, CONCEPTS, ranking))[:most]
+    waiting = screening.pairs(session, screened, CONCEPTS, ranking)
     bench = Bench(session, steerer, density)
     path = work / "measured.jsonl"
     measured = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
-    done = {(row["concept"], row["feature"]) for row in measured}
     scores = {score["feature"]: (at, score) for at, score in enumerate(ranking, 1)}
-    for candidate in chosen:
-        proved = {row["concept"] for row in measured if row["verdict"] == "passes"}
-        if (candidate.concept.name, candidate.feature) in done or candidate.concept.name in proved:
-            continue
+    while len(measured) < most and (candidate := _next(waiting, measured)):
         if time.monotonic() > end:
             print("out of time: run it again to go on")
             break
@@ -123,11 +119,21 @@ def protocol(screened: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _by_turns(found: Sequence[Candidate]) -> list[Candidate]:
-    """The best of every category, then the second best of each, and so on: time may run out."""
-    queues = {category: [c for c in found if c.concept.category == category] for category in CATEGORIES}
-    longest = max(map(len, queues.values()), default=0)
-    return [queue[at] for at in range(longest) for queue in queues.values() if at < len(queue)]
+def _next(waiting: Sequence[Candidate], measured: Sequence[dict[str, Any]]) -> Candidate | None:
+    """The best candidate of the category with the fewest recipes, and of those the least tried; None when all are done.
+
+    A concept that has a recipe needs no second one.
+    """
+    done = {(row["concept"], row["feature"]) for row in measured}
+    proved = {row["concept"] for row in measured if row["verdict"] == "passes"}
+    places = {category: number for number, category in enumerate(CATEGORIES)}
+
+    def rank_of(category: str) -> tuple[int, int, int]:
+        own = [row["verdict"] == "passes" for row in measured if row["category"] == category]
+        return sum(own), len(own), places[category]
+
+    left = [c for c in waiting if c.concept.name not in proved and (c.concept.name, c.feature) not in done]
+    return min(left, key=lambda c: rank_of(c.concept.category), default=None)
 
 
 class Bench:
