@@ -235,9 +235,23 @@ def test_the_panel_has_the_model_behind_it(s: Session) -> None:
     assert panel.prompt == TEXT and panel.features == [feature_of(s)]
     found = s._find("bridge")
     assert list(found.columns)[:2] == ["feature", "label"] and len(found) == 20
-    assert s._describe(feature_of(s)) == ("", pytest.approx(float(s.maxima.max())))
+    assert s._describe(feature_of(s)) == ("", pytest.approx(float(s.maxima.max())), "")
     swept = s._swept(TEXT, feature_of(s), [0.0, 3.0], SETTINGS, threading.Event(), lambda share: None, kind="clamp")
     assert swept.strengths == (0.0, 3.0)
+
+
+def test_a_recipe_brings_what_was_measured_of_it(s: Session) -> None:
+    feature = feature_of(s)
+    row = {"name": "rivers", "feature": feature, "strength": 2.5, "prompt": TEXT, "rate": 3.04, "low": 1.7, "high": 4.5}
+    row |= {"rate_random": 0.2, "rate_control": 0.0, "rate_bare": 0.07, "rate_prompt": 6.5}
+    s.recipes = pd.DataFrame([row])
+    panel = s.steer(recipe="river")
+    assert (panel.prompt, panel.strengths) == (TEXT, {feature: 2.5})
+    assert s._describe(feature).note == (
+        "Recipe “rivers”: at 2.5 × max 3.0 of 100 words are its concept's (95 %: 1.7 to 4.5) · random direction 0.2 · "
+        "another feature 0.0 · bare 0.1 · asked for in words 6.5"
+    )
+    assert s._describe(feature + 1 if feature + 1 < s.sae.d_sae else 0).note == ""
 
 
 CHAT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": TEXT}]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from saewidgets.widgets.steering import SteeringPanel
+    from saewidgets.widgets.steering.protocol import About
 
 
 class SteeringView(Steering):
@@ -66,8 +67,23 @@ class SteeringView(Steering):
     ) -> Any:
         return self.sweep_record(prompt, feature, strengths, kind=kind, stop=stop, progress=progress, **settings)
 
-    def _describe(self, feature: int) -> tuple[str, float]:
-        return self._label(feature), float(self.maxima[feature])
+    def _describe(self, feature: int) -> About:
+        from saewidgets.widgets.steering.protocol import About
+
+        return About(self._label(feature), float(self.maxima[feature]), self._proof(feature))
+
+    def _proof(self, feature: int) -> str:
+        """What was measured of a recipe's feature, beside its controls; "" for another."""
+        known = self.recipes
+        if known is None or not (known["feature"] == feature).any():
+            return ""
+        row = known[known["feature"] == feature].iloc[0]
+        return (
+            f"Recipe “{row['name']}”: at {row['strength']:.2g} × max {row['rate']:.1f} of 100 words are its concept's "
+            f"(95 %: {row['low']:.1f} to {row['high']:.1f}) · random direction {row['rate_random']:.1f} · "
+            f"another feature {row['rate_control']:.1f} · bare {row['rate_bare']:.1f} · "
+            f"asked for in words {row['rate_prompt']:.1f}"
+        )
 
     def _find(self, query: str) -> pd.DataFrame:
         """By label where there is an index, else by the words a feature promotes."""

@@ -7,7 +7,9 @@ import ast
 import re
 
 import pytest
-from steering_fakes import CHAT, HOSTILE, FakeModel  # pyright: ignore[reportMissingImports]
+from steering_fakes import CHAT, HOSTILE, NOTE, FakeModel  # pyright: ignore[reportMissingImports]
+
+from saewidgets.widgets.steering.protocol import About
 
 pytestmark = pytest.mark.slow
 
@@ -306,7 +308,7 @@ def test_a_text_is_cut_only_where_the_panel_is_narrow(page):
 def test_hostile_text_is_only_text(page):
     class Hostile(FakeModel):
         def describe(self, feature):
-            return HOSTILE, 1.0
+            return About(HOSTILE, 1.0, HOSTILE)
 
     model = Hostile()
     widget = model.panel(
@@ -318,8 +320,19 @@ def test_hostile_text_is_only_text(page):
     opened = page(widget, color_scheme="dark")
     assert opened.evaluate("() => window.hacked") is None
     assert opened.locator("img").count() == 0
-    assert "</script>" in opened.locator(".saew-feature-name").inner_text()
+    for part in (".saew-feature-name", ".saew-feature-note"):
+        assert "</script>" in opened.locator(part).inner_text()
     assert opened.locator(".saew").evaluate("el => getComputedStyle(el).backgroundColor") == "rgb(20, 23, 27)"
+
+
+def test_what_was_measured_of_a_recipe_is_below_its_slider(page):
+    widget = FakeModel().panel(strengths={8192: 4.0, 42: 1.0})
+    widget.write()
+    widget.wait(WAIT)
+    opened = page(widget)
+    cards = opened.locator(".saew-feature")
+    assert cards.nth(0).locator(".saew-feature-note").inner_text() == NOTE
+    assert cards.nth(1).locator(".saew-feature-note").is_hidden()
 
 
 @pytest.mark.parametrize("width", [360, 480, 700, 900, 1200])
@@ -342,6 +355,7 @@ def test_both_themes_can_be_read(page, scheme):
     opened = page(swept(), color_scheme=scheme)
     surface = luminance(opened.locator(".saew").evaluate("el => getComputedStyle(el).backgroundColor"))
     quiet = [".saew-dose-name", ".saew-dose-note", ".saew-dose-key", ".saew-status", ".saew-ribbon-say", ".saew-note"]
+    quiet += [".saew-feature-note"]
     for part in ["h3", "output", ".saew-tick-zero", ".saew-tag", ".saew-prose-steered", ".saew-setting", *quiet]:
         ink = luminance(opened.locator(part).first.evaluate("el => getComputedStyle(el).color"))
         lighter, darker = max(surface, ink), min(surface, ink)

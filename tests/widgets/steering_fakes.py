@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from saewidgets.records import Provenance, Steered, Sweep, SweepRow
+from saewidgets.widgets.steering.protocol import About
 
 BARE = re.findall(
     r"\S+",
@@ -21,6 +22,10 @@ GATE = re.findall(r"\S+", "the bridge Golden Gate Bridge San Francisco fog tower
 SEA = re.findall(r"\S+", "waves sea salt sailors ships harbour tide deep blue")
 ASKED = re.findall(r"\S+", "Of course : the Golden Gate Bridge is a bridge in San Francisco .")
 TOPICS = {8192: ("Golden Gate Bridge", GATE), 42: ("the sea", SEA), 7: ("", ["🦄", "naïve", "café", "北京", "ünïcode"])}
+NOTE = (
+    "Recipe “bridges”: at 6 × max 3.0 of 100 words are its concept's (95 %: 1.7 to 4.5) · random direction 0.2 · "
+    "another feature 0.0 · bare 0.1 · asked for in words 6.5"
+)
 LABELS = {feature: label for feature, (label, _) in TOPICS.items()}
 D_SAE = 16_384
 PLACE = Provenance("SmolLM2-135M-Instruct", "demo · 16k JumpReLU", "blocks.10.hook_resid_post", "5ae0c1", "77fe02")
@@ -155,9 +160,9 @@ class FakeModel:
         found = [(f, label) for f, label in LABELS.items() if query.lower() in label.lower()]
         return pd.DataFrame(found, columns=["feature", "label"])
 
-    def describe(self, feature: int) -> tuple[str, float]:
-        """Label and maximum."""
-        return LABELS.get(feature, ""), 12.5
+    def describe(self, feature: int) -> About:
+        """Label, maximum and what was measured of one of them."""
+        return About(LABELS.get(feature, ""), 12.5, NOTE if feature == 8192 else "")
 
     def panel(self, **options):
         """A panel on this model."""

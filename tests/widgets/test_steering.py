@@ -419,7 +419,7 @@ def test_a_feature_clicked_elsewhere_gets_a_slider_switched_off():
     assert panel.features == [8192, 42]
     assert panel.strengths == {8192: 4.0}
     panel.wait(WAIT)
-    assert panel._labels["42"] == {"label": LABELS[42], "maximum": 12.5}
+    assert panel._labels["42"] == {"label": LABELS[42], "maximum": 12.5, "note": ""}
 
 
 def test_taking_a_feature_away_switches_it_off():

@@ -11,8 +11,9 @@ function createCard(view, feature) {
   const measure = button({ class: "saew-tool saew-measure" }, icon("sweep"), make("span", {}, "Dose–response"));
   const remove = button({ class: "saew-remove", title: "Take this feature away" }, icon("cross"));
   const progress = make("div", { class: "saew-sweep-progress", role: "progressbar", "aria-valuemin": "0", "aria-valuemax": "100", "aria-label": "Sweep", hidden: true }, make("span"));
+  const note = make("p", { class: "saew-feature-note", dir: "auto", hidden: true });
   const node = make("article", { class: "saew-feature" },
-    make("div", { class: "saew-feature-head" }, dial.toggle, pick), dial.node, make("div", { class: "saew-feature-end" }, dial.value, measure, remove), progress, dose.node);
+    make("div", { class: "saew-feature-head" }, dial.toggle, pick), dial.node, make("div", { class: "saew-feature-end" }, dial.value, measure, remove), note, progress, dose.node);
   listen(pick, "click", () => view.asked.set({ feature: model.get("feature") === feature ? null : feature }), signal);
   listen(measure, "click", () => (mine() ? view.asked.stop() : view.asked.sweep(feature)), signal);
   listen(remove, "click", () => view.asked.remove(feature), signal);
@@ -23,10 +24,11 @@ function createCard(view, feature) {
     node,
     end: () => stop.abort(),
     paint() {
-      const label = model.get("_labels")[feature]?.label;
-      const maximum = model.get("_labels")[feature]?.maximum;
+      const { label, maximum, note: said } = model.get("_labels")[feature] ?? {};
       name.textContent = label || `Feature ${feature}`;
       number.textContent = label ? String(feature) : "";
+      note.textContent = said ?? "";
+      note.hidden = !said;
       pick.title = Number.isFinite(maximum) ? `Feature ${feature}, its maximum is ${brief(maximum)} (native feature_acts)` : `Feature ${feature}`;
       pick.setAttribute("aria-pressed", String(model.get("feature") === feature));
       node.toggleAttribute("data-in-hand", model.get("feature") === feature);

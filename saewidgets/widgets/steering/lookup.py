@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from saewidgets.widgets.shared.latest import LatestRunner
-from saewidgets.widgets.steering.protocol import Describe, Search
+from saewidgets.widgets.steering.protocol import About, Describe, Search
 from saewidgets.widgets.steering.wire import finite, said, sendable
 
 MOST = 12
@@ -19,7 +19,7 @@ class Lookup:
     Args:
         describe: see `Describe`, or None.
         search: see `Search`, or None.
-        label: receives ``{feature as text: {"label": …, "maximum": …}}``.
+        label: receives ``{feature as text: {"label": …, "maximum": …, "note": …}}``.
         answer: receives the message that answers a view's search.
         complain: receives what went wrong with a label.
     """
@@ -57,8 +57,10 @@ class Lookup:
         for feature in features:
             if stop.is_set() or self._describe is None:
                 break
-            label, maximum = self._describe(feature)
-            found[str(feature)] = {"label": sendable(label), "maximum": finite(maximum)}
+            about = About(*self._describe(feature))
+            found[str(feature)] = {
+                "label": sendable(about.label), "maximum": finite(about.maximum), "note": sendable(about.note)
+            }  # fmt: skip
         return found
 
     def _find(self, asked: tuple[str, str | None], _stop: threading.Event) -> list[list[Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, TypedDict, get_args
+from typing import Literal, NamedTuple, Protocol, TypedDict, get_args
 
 import pandas as pd
 
@@ -89,5 +89,17 @@ class SweepCall(Protocol):
 Search = Callable[[str], pd.DataFrame]
 """Features for a query, best first: columns feature, label; others are ignored."""
 
-Describe = Callable[[int], tuple[str, float]]
-"""Label ("" where unknown) and maximum (native feature_acts; NaN where unknown) of a feature; may block."""
+
+class About(NamedTuple):
+    """What is shown of a feature beside its slider."""
+
+    label: str
+    """Empty where unknown."""
+    maximum: float
+    """Native feature_acts; NaN where unknown."""
+    note: str = ""
+    """A line below the slider: what was measured of it."""
+
+
+Describe = Callable[[int], "About | tuple[str, float]"]
+"""What is known of a feature; may block."""
