@@ -75,9 +75,10 @@ class SteeringView(Steering):
     def _proof(self, feature: int) -> str:
         """What was measured of a recipe's feature, beside its controls; "" for another."""
         known = self.recipes
-        if known is None or not (known["feature"] == feature).any():
+        own = None if known is None else known[known["feature"] == feature]
+        if own is None or not len(own):
             return ""
-        row = known[known["feature"] == feature].iloc[0]
+        row = own.iloc[0]
         return (
             f"Recipe “{row['name']}”: at {row['strength']:.2g} × max {row['rate']:.1f} of 100 words are its concept's "
             f"(95 %: {row['low']:.1f} to {row['high']:.1f}) · random direction {row['rate_random']:.1f} · "

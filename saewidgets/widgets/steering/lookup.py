@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from saewidgets.widgets.shared.latest import LatestRunner
-from saewidgets.widgets.steering.protocol import About, Describe, Search
+from saewidgets.widgets.steering.protocol import Describe, Search
 from saewidgets.widgets.steering.wire import finite, said, sendable
 
 MOST = 12
@@ -57,7 +57,7 @@ class Lookup:
         for feature in features:
             if stop.is_set() or self._describe is None:
                 break
-            about = About(*self._describe(feature))
+            about = self._describe(feature)
             found[str(feature)] = {
                 "label": sendable(about.label), "maximum": finite(about.maximum), "note": sendable(about.note)
             }  # fmt: skip

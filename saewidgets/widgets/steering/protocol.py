@@ -101,5 +101,5 @@ class About(NamedTuple):
     """A line below the slider: what was measured of it."""
 
 
-Describe = Callable[[int], "About | tuple[str, float]"]
+Describe = Callable[[int], About]
 """What is known of a feature; may block."""
