@@ -154,3 +154,20 @@ def test_sliding_windows_are_run_whole(byte_tokenizer: Any) -> None:
     below, bare = Below(model, HOOKS[0]), generate_rows(model, prompts, max_new_tokens=8)
     for _ in range(2):
         assert generate_rows(model, prompts, max_new_tokens=8, below=below) == bare
+
+
+@torch.inference_mode()
+def test_blocks_that_give_tuples(byte_tokenizer: Any) -> None:
+    from transformers import GPTJConfig, GPTJForCausalLM
+
+    torch.manual_seed(0)
+    config = GPTJConfig(vocab_size=len(byte_tokenizer), n_positions=64, n_embd=32, n_layer=4, n_head=4, rotary_dim=4)
+    model = LanguageModel(GPTJForCausalLM(config), byte_tokenizer, "gptj")
+    assert isinstance(blocks_of(model.module)[0](torch.zeros(1, 2, 32), position_ids=torch.arange(2)[None]), tuple)
+    below, found = Below(model, HOOKS[0]), []
+    for kept in (None, below, below):
+        loop = Loop(model, [model.hook(HOOKS[0])], push)
+        found.append(torch.stack([loop.begin([PROMPT], kept), loop.feed([[12]]), loop.feed([[33]])]))
+    torch.testing.assert_close(found[1], found[0], atol=0, rtol=0)
+    torch.testing.assert_close(found[2], found[0], atol=1e-4, rtol=1e-4)
+    assert below._kept is not None and below._kept.packed
