@@ -30,7 +30,7 @@ class Below:
 
     For a panel whose slider moves while the prompt stays. Nothing is kept, and every pass is a whole one, where the
     model's blocks are not known, where its cache is more than keys and values (sliding windows), where rows have
-    different prompts, or where someone has hooked a block below.
+    different prompts, or where someone has hooked what would not run. Weights that were changed make a new start.
 
     Args:
         model: the model.
@@ -41,7 +41,11 @@ class Below:
         match = re.match(r"blocks\.(\d+)\.(.*)", hook_name)
         number = int(match[1]) + (match[2] == "hook_resid_post") if match and model.bridge is None else 0
         self.model, self.hook_name = model, hook_name
-        self.before: list[nn.Module] = list(hooks.blocks_of(model.module))[:number] if number else []
+        blocks = list(hooks.blocks_of(model.module)) if number else []
+        self.before = blocks[:number]
+        later = {module for block in blocks[number:] for module in block.modules()}
+        self._idle = [module for module in model.module.modules() if module not in later]
+        """Modules that do nothing, or whose work is not looked at, where a pass begins later (and those behind all)."""
         self._kept: _Kept | None = None
 
     @contextlib.contextmanager
@@ -55,8 +59,7 @@ class Below:
         if not self.before or any(row != ids[0] for row in ids) or self._watched():
             yield
             return
-        weight = next(self.model.module.parameters())
-        key = (*ids[0], weight.device, weight.dtype)
+        key = (*ids[0], *self._weights())
         if self._kept is not None and self._kept.key == key:
             with self._begun(self._kept, len(ids)):
                 yield
@@ -74,12 +77,16 @@ class Below:
             caches = [(layer.keys[:1].clone(), layer.values[:1].clone()) for layer in layers]
             self._kept = _Kept(key, entered, caches, packed)
 
+    def _weights(self) -> Iterator[tuple[Any, ...]]:
+        """What changes when weights below the hook are replaced, moved, cast or written over."""
+        for module in self._idle:
+            for weight in module.parameters(recurse=False):
+                version = 0 if weight.is_inference() else weight._version
+                yield weight.data_ptr(), version, weight.device, weight.dtype
+
     def _watched(self) -> bool:
-        """Whether someone's hook waits in a block before: it must see the pass, and may change it."""
-        modules = (module for block in self.before for module in block.modules())
-        found = (
-            fn for module in modules for fn in (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
-        )
+        """Whether someone's hook waits where nothing would run: it must see the pass, and may change it."""
+        found = (fn for at in self._idle for fn in (*at._forward_hooks.values(), *at._forward_pre_hooks.values()))
         # transformers leaves its recorders of hidden states behind for good; they are idle while nobody asks for any.
         others = sum(not getattr(fn, "__module__", "").startswith("transformers.") for fn in found)
         return others > self.hook_name.endswith("hook_resid_post")  # the edit's own, behind the last block

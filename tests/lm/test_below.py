@@ -101,7 +101,7 @@ def test_a_hook_of_the_users_own_is_obeyed(tiny: LanguageModel, calls: list[int]
     """Whatever hangs in a block below must run, and what it changes counts."""
     below = Below(tiny, HOOKS[0])
     bare = generate_rows(tiny, [PROMPT], hook_names=(HOOKS[0], ""), edit=push, max_new_tokens=8, below=below)
-    for name in ("blocks.0.hook_mlp_out", HOOKS[0]):
+    for name in ("hook_embed", "blocks.0.hook_mlp_out", HOOKS[0]):
         handle = tiny.hook(name).attach(lambda x: x * 3)
         calls.clear()
         found = generate_rows(tiny, [PROMPT], hook_names=(HOOKS[0], ""), edit=push, max_new_tokens=8, below=below)
@@ -140,6 +140,24 @@ def test_what_was_kept_of_other_weights_types_is_not_used(tiny: LanguageModel) -
         )
     finally:
         tiny.module.float()
+
+
+@pytest.mark.parametrize("below_the_blocks", [False, True])
+def test_what_was_kept_of_other_weights_is_not_used(tiny: LanguageModel, below_the_blocks: bool) -> None:
+    below, more = Below(tiny, HOOKS[0]), {"max_new_tokens": 8}
+    before = generate_rows(tiny, [PROMPT], below=below, **more)
+    place = tiny.module.get_input_embeddings() if below_the_blocks else blocks_of(tiny.module)[1]
+    weight = next(w for w in place.parameters() if w.dim() == 2)
+    kept = weight.detach().clone()
+    try:
+        with torch.no_grad():
+            weight.copy_(kept.flip(0))
+        changed = generate_rows(tiny, [PROMPT], below=below, **more)
+        assert changed == generate_rows(tiny, [PROMPT], **more) != before
+    finally:
+        with torch.no_grad():
+            weight.copy_(kept)
+    assert generate_rows(tiny, [PROMPT], below=below, **more) == before
 
 
 def test_sliding_windows_are_run_whole(byte_tokenizer: Any) -> None:

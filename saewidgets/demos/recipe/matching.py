@@ -26,7 +26,7 @@ class Candidate(NamedTuple):
     contrast: float
     """Mean over the concept's sentences of the largest activation, as a share of the maximum, less that elsewhere."""
     hits: int
-    """Concept words among its promoted tokens."""
+    """Concept words among its promoted tokens, or in what it wrote when it was screened."""
     place: float
     """Share of all features with a smaller gain."""
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from saewidgets.analysis.write import Steerer, Style
 from saewidgets.demos.recipe.concepts import Concept
@@ -73,7 +73,7 @@ def write(session: Session, steerer: Steerer, features: Sequence[int], path: Pat
     for start in range(0, len(todo), CHUNK):
         part = todo[start : start + CHUNK]
         changes = [(clamp(f, strength_of(steerer, f, PUSH)),) for f in part for _ in prompts]
-        written = [one.steered.text for one in steerer.write(prompts * len(part), changes, replace(WRITTEN))]
+        written = [one.steered.text for one in steerer.write(prompts * len(part), changes, WRITTEN)]
         made = {f: written[at * len(prompts) : (at + 1) * len(prompts)] for at, f in enumerate(part)}
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps([{"feature": f, "texts": own} for f, own in made.items()]) + "\n")
@@ -85,16 +85,17 @@ def write(session: Session, steerer: Steerer, features: Sequence[int], path: Pat
 def counted(session: Session, texts: dict[int, list[str]], concepts: Sequence[Concept]) -> list[Screened]:
     """Every feature's count of every concept's words, less those it promotes, where there are any."""
     features = list(texts)
-    promoted = promoted_ids(session, features, concepts)
+    decode = session.model.tokenizer.batch_decode
+    promoted = [decode([[number] for number in own]) for own in promoted_ids(session, features, concepts).tolist()]
     joined = {feature: " \n".join(own) for feature, own in texts.items()}
     lengths = np.array([count(text, ())[1] for text in joined.values()], float)
     found = []
     for concept in concepts:
         hits, different = np.zeros((2, len(features)), int)
-        for at, (text, ids) in enumerate(zip(joined.values(), promoted.tolist(), strict=True)):
+        for at, (text, own) in enumerate(zip(joined.values(), promoted, strict=True)):
             if not count(text, concept.words)[0]:
                 continue
-            words = counted_words(concept.words, session.model.tokenizer.batch_decode([[number] for number in ids]))
+            words = counted_words(concept.words, own)
             each = [count(text, [word])[0] for word in words]
             hits[at], different[at] = sum(each), np.count_nonzero(each)
         expected = lengths * hits.sum() / max(lengths.sum(), 1)
@@ -135,8 +136,6 @@ def pairs(
     return found
 
 
-def table(rows: Sequence[Screened]) -> Any:
-    """The counts as a DataFrame."""
-    import pandas as pd
-
+def table(rows: Sequence[Screened]) -> pd.DataFrame:
+    """The counts, a row a feature and concept."""
     return pd.DataFrame(rows, columns=list(Screened._fields))

@@ -79,7 +79,7 @@ Texts = list[list[str]]
 
 
 def find(session: Session, work: Path, minutes: float = MINUTES, most: int = 60) -> dict[str, Any]:
-    """Run all steps; returns what is shipped. ``work`` keeps the ranking and every candidate's measurement."""
+    """Run all steps; returns what is shipped. ``work`` keeps each; at most ``most`` candidates are measured."""
     end = time.monotonic() + 60 * minutes
     work.mkdir(parents=True, exist_ok=True)
     steerer = session._steerer([], measured=True)
