@@ -144,20 +144,20 @@ def test_what_was_kept_of_other_weights_types_is_not_used(tiny: LanguageModel) -
 
 @pytest.mark.parametrize("below_the_blocks", [False, True])
 def test_what_was_kept_of_other_weights_is_not_used(tiny: LanguageModel, below_the_blocks: bool) -> None:
-    below, more = Below(tiny, HOOKS[0]), {"max_new_tokens": 8}
-    before = generate_rows(tiny, [PROMPT], below=below, **more)
+    below = Below(tiny, HOOKS[0])
+    before = generate_rows(tiny, [PROMPT], below=below, max_new_tokens=8)
     place = tiny.module.get_input_embeddings() if below_the_blocks else blocks_of(tiny.module)[1]
     weight = next(w for w in place.parameters() if w.dim() == 2)
     kept = weight.detach().clone()
     try:
         with torch.no_grad():
             weight.copy_(kept.flip(0))
-        changed = generate_rows(tiny, [PROMPT], below=below, **more)
-        assert changed == generate_rows(tiny, [PROMPT], **more) != before
+        changed = generate_rows(tiny, [PROMPT], below=below, max_new_tokens=8)
+        assert changed == generate_rows(tiny, [PROMPT], max_new_tokens=8) != before
     finally:
         with torch.no_grad():
             weight.copy_(kept)
-    assert generate_rows(tiny, [PROMPT], below=below, **more) == before
+    assert generate_rows(tiny, [PROMPT], below=below, max_new_tokens=8) == before
 
 
 def test_sliding_windows_are_run_whole(byte_tokenizer: Any) -> None:
