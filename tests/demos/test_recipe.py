@@ -19,11 +19,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 import saewidgets as sw
-from saewidgets.demos.recipe import corpus, fetch, generate, harvest
+from saewidgets.demos.recipe import corpus, fetch, generate, harvest, precision
 from saewidgets.demos.recipe.catalogue import SOURCES, Source
 from saewidgets.demos.recipe.cleaning import PART, Seen, parts, readable
 from saewidgets.demos.recipe.prompts import is_targeted, prompts
@@ -441,6 +442,31 @@ def test_a_harvested_shard_is_what_the_session_sees(session: sw.Session, tmp_pat
     stamp = path.stat().st_mtime_ns
     assert harvest.harvest(session.model, tmp_path, "held_out", [hook]) == {hook: [path]}
     assert path.stat().st_mtime_ns == stamp, "a finished shard is kept"
+
+
+@pytest.mark.slow
+def test_bfloat16_products_hardly_change_what_is_learnt_from(
+    session: sw.Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "The bridge was closed in winter, and the ferry ran late. " * 8
+    ids = session.model.tokens(text).ids
+    rows = np.zeros((1, corpus.CONTEXT), np.uint16)
+    rows[0, : len(ids)] = ids
+    lengths = np.array([len(ids)], np.int32)
+    np.savez(tmp_path / "tokens.npz", train=rows, train_lengths=lengths, held_out=rows, held_out_lengths=lengths)
+    hook = session.sae.hook_name
+    assert hook
+    monkeypatch.setattr(precision, "fast", lambda: True)  # any processor can, some slowly
+    learnt, measured = (
+        np.load(harvest.harvest(session.model, tmp_path, group, [hook])[hook][0]).astype(np.float32)
+        for group in ("train", "held_out")
+    )
+    np.testing.assert_allclose(measured, session.activations(text)[1:], rtol=2e-3, atol=2e-2)
+    error, variance = np.square(learnt - measured).sum(), np.square(measured - measured.mean(0)).sum()
+    assert 0 < error < 1e-3 * variance
+    with precision.training():
+        assert torch.get_float32_matmul_precision() == "medium"
+    assert torch.get_float32_matmul_precision() == "highest"
 
 
 @pytest.mark.slow

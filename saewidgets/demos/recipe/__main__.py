@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import argparse
 import math
-import multiprocessing
-import os
-from collections.abc import Sequence
 from pathlib import Path
 
 from saewidgets.demos.model import demo_model
-from saewidgets.demos.recipe import corpus, generate, harvest, layers, ship, train
+from saewidgets.demos.recipe import corpus, generate, harvest, layers, precision, ship, train
 
 LAYER = 10
 D_SAE, K = 16_384, 45
@@ -36,13 +33,17 @@ def main() -> None:
     hook = f"blocks.{LAYER}.hook_resid_post"
     held_out = harvest.harvest(model, given.work, "held_out", [hook])[hook]
     shards = shards_of(given.work, given.shards)
-    side_by_side(given.work, hook, shards, given.workers)
+    harvest.side_by_side(given.work, [hook], shards, given.workers)
     paths = [harvest.shard_path(given.work, hook, group, n) for group, n in shards]
     source = harvest.Shards(paths)
     tokens = given.tokens or source.tokens
     size = {"d_sae": D_SAE, "k": K, "lr": LR, "batch_size": BATCH}
     sae = train.train(source, given.work / "trained", hook_name=hook, tokens=tokens, **size)
-    ship.ship(model, sae, given.work, paths, held_out, {"distinct_training_tokens": min(tokens, source.tokens)})
+    about = {
+        "distinct_training_tokens": min(tokens, source.tokens),
+        "products": "bfloat16" if precision.fast() else "float32",
+    }
+    ship.ship(model, sae, given.work, paths, held_out, about)
 
 
 def shards_of(work: Path, count: int | None = None) -> list[tuple[str, int]]:
@@ -52,24 +53,6 @@ def shards_of(work: Path, count: int | None = None) -> list[tuple[str, int]]:
     places = [(number / count, "train", number) for number in range(count)]
     places += [((number + 0.5) / sizes["chats"], "chats", number) for number in range(sizes["chats"])]
     return [(group, number) for _, group, number in sorted(places)]
-
-
-def side_by_side(work: Path, hook: str, shards: Sequence[tuple[str, int]], workers: int) -> None:
-    """Harvest with one process a core: two of one thread do more than one of two."""
-    # Activations of a batch are handed back and asked for again all the time: kept by the process, 15 % faster.
-    os.environ |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 32)}
-    todo = [shard for shard in shards if not harvest.shard_path(work, hook, *shard).exists()]
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        pool.starmap(_harvest, [(work, hook, todo[worker::workers]) for worker in range(workers)])
-
-
-def _harvest(work: Path, hook: str, shards: Sequence[tuple[str, int]]) -> None:
-    import torch
-
-    torch.set_num_threads(1)
-    model = demo_model()
-    for group, number in shards:
-        harvest.harvest(model, work, group, [hook], [number])
 
 
 if __name__ == "__main__":

@@ -64,7 +64,9 @@ def chosen(session: Session, concepts: Sequence[Concept], ranking: Sequence[Scor
     return list(dict.fromkeys([*matched, *(score["feature"] for score in ranking[:STRONG])]))
 
 
-def write(session: Session, steerer: Steerer, features: Sequence[int], path: Path) -> dict[int, list[str]]:
+def write(
+    session: Session, steerer: Steerer, features: Sequence[int], path: Path, push: float = PUSH
+) -> dict[int, list[str]]:
     """A text a prompt for every feature; ``path`` keeps a line a chunk and is gone on with."""
     lines = path.read_text("utf-8").splitlines() if path.exists() else []
     texts: dict[int, list[str]] = {row["feature"]: row["texts"] for line in lines for row in json.loads(line)}
@@ -72,7 +74,7 @@ def write(session: Session, steerer: Steerer, features: Sequence[int], path: Pat
     prompts = [session._prompt(prompt, None) for prompt in PROMPTS]
     for start in range(0, len(todo), CHUNK):
         part = todo[start : start + CHUNK]
-        changes = [(clamp(f, strength_of(steerer, f, PUSH)),) for f in part for _ in prompts]
+        changes = [(clamp(f, strength_of(steerer, f, push)),) for f in part for _ in prompts]
         written = [one.steered.text for one in steerer.write(prompts * len(part), changes, WRITTEN)]
         made = {f: written[at * len(prompts) : (at + 1) * len(prompts)] for at, f in enumerate(part)}
         with path.open("a", encoding="utf-8") as file:

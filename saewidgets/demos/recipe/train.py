@@ -10,6 +10,7 @@ import torch
 
 from saewidgets.analysis.fit import Firing, Fit, ce_recovered, cross_entropies
 from saewidgets.demos.model import NAME
+from saewidgets.demos.recipe import precision
 from saewidgets.demos.recipe.corpus import CONTEXT
 from saewidgets.demos.recipe.harvest import Shards
 from saewidgets.lm.model import LanguageModel
@@ -45,7 +46,8 @@ def train(
             folder=folder,
             about={"hook_name": hook_name, "model_name": NAME},
         )
-        _ = run.sae
+        with precision.training():
+            _ = run.sae
         run.history.to_csv(folder / "history.csv", index=False)
         (folder / "finished").touch()
     return files.load(folder)

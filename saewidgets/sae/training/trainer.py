@@ -248,7 +248,8 @@ def schedule(share: float) -> float:
 
 def _encoded(x: Tensor, W: Tensor, b: Tensor) -> Tensor:
     """Pre-activations ``[batch, d_sae]``."""
-    if x.device.type != "cpu":
+    # torch.set_float32_matmul_precision("medium") allows bfloat16 products, four times as fast on a CPU that has them.
+    if x.device.type != "cpu" or torch.get_float32_matmul_precision() == "medium":
         return F.linear(x, W, b)
     # On an AMD machine numpy's OpenBLAS takes 0.7 of the time of torch's MKL for this product.
     with np.errstate(all="ignore"):  # what is not finite is told by the loss

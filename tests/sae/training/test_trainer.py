@@ -305,6 +305,23 @@ def test_the_mixed_precision_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {p.dtype for p in mixed.parameters.values()} == {torch.float32}
 
 
+def test_products_allowed_in_bfloat16_learn_the_same() -> None:
+    """torch's own switch for faster float32 products; where a processor has no bfloat16 it changes nothing."""
+    options: dict[str, Any] = {"d_sae": 256, "k": 8, "steps": 60}
+    x = planted(128, 32, active=4.0).sample(2048, seed=0)[0]
+    full, fast = new(x, **options), new(x, **options)
+    for part in x.split(64):
+        full.step(part)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        for part in x.split(64):
+            fast.step(part)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert fast.figures["fvu"] == pytest.approx(full.figures["fvu"], rel=0.02)
+    assert full.figures["fvu"] < 0.8
+
+
 @pytest.mark.parametrize("architecture", ["topk", "batchtopk"])
 def test_no_warning_reaches_the_user(architecture: Any, recwarn: pytest.WarningsRecorder) -> None:
     learn(new(architecture=architecture, dead_after=10), 3).sae()
