@@ -25,7 +25,7 @@ from saewidgets.session import Session
 LAYERS = (10, 15, 20)
 SHARDS, TOKENS = 18, 2_000_000
 D_SAE, K = 8192, 40
-PUSHES = (0.15, 0.25, 0.35)
+PUSHES = (0.2, 0.35)
 """How long a change is, in median norms of the layer's residual stream."""
 
 
@@ -79,8 +79,8 @@ def steering(session: Session, folder: Path) -> list[dict[str, float]]:
                 "words": round(float(np.mean(here)), 3),
                 "elsewhere": round(float(np.mean(there)), 3),
                 "concepts": enough,
-                "nats": round(_nats(session.model, list(texts.values())), 3),
-                "nats_unsteered": round(_nats(session.model, [bare]), 3),
+                "nats": round(_nats(session, list(texts.values())), 3),
+                "nats_unsteered": round(_nats(session, [bare]), 3),
             }
         )
     return rows
@@ -107,15 +107,15 @@ def _maxima(sae: SparseAutoencoder, paths: Sequence[Path]) -> np.ndarray:
 
 
 @torch.inference_mode()
-def _nats(model: LanguageModel, texts: Sequence[Sequence[str]]) -> float:
+def _nats(session: Session, texts: Sequence[Sequence[str]]) -> float:
     """Mean loss a token of texts, each behind its prompt, under the bare model."""
-    losses = []
+    model, losses = session.model, []
     for written in texts:
         for prompt, text in zip(screening.PROMPTS, written, strict=True):
-            front = list(model.tokens([{"role": "user", "content": prompt}], add_generation_prompt=True).ids)
+            front = list(session._prompt(prompt, None).ids)
             ids = model.tokenizer(text, add_special_tokens=False)["input_ids"]
             if ids:
-                logits = logits_with(model, torch.tensor([front + ids]), "blocks.0.hook_resid_post", None)[0]
+                logits = logits_with(model, torch.tensor([front + ids]), session.hook_name, None)[0]
                 scores = logits[len(front) - 1 : -1].float().log_softmax(-1)
                 losses.append(-float(scores[torch.arange(len(ids)), torch.tensor(ids)].mean()))
     return float(np.mean(losses))

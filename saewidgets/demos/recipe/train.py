@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from saewidgets.analysis.fit import Firing, Fit, ce_recovered, cross_entropies
 from saewidgets.demos.model import NAME
-from saewidgets.demos.recipe import precision
+from saewidgets.demos.recipe import precision, process
 from saewidgets.demos.recipe.corpus import CONTEXT
 from saewidgets.demos.recipe.harvest import Shards
 from saewidgets.lm.model import LanguageModel
@@ -22,35 +23,24 @@ BUFFER = 1 << 18
 LOSS_WINDOWS = 64
 
 
-def train(
-    source: Shards,
-    folder: Path,
-    *,
-    hook_name: str,
-    d_sae: int,
-    k: int,
-    tokens: int,
-    lr: float | None = None,
-    batch_size: int = 2048,
-) -> SparseAutoencoder:
-    """Train on shards; checkpoints and the result are in ``folder``, and a finished one is not trained again."""
+def train(source: Shards, folder: Path, *, tokens: int, **options: Any) -> SparseAutoencoder:
+    """Train on shards in a process of its own (`TrainingRun` has the options).
+
+    Checkpoints and the result are in ``folder``; what is finished is not trained again.
+    """
     if not (folder / "finished").exists():
-        run = TrainingRun(
-            source,
-            d_sae=d_sae,
-            k=k,
-            total_tokens=tokens,
-            batch_size=batch_size,
-            buffer_tokens=BUFFER,
-            lr=lr,
-            folder=folder,
-            about={"hook_name": hook_name, "model_name": NAME},
-        )
-        with precision.training():
-            _ = run.sae
-        run.history.to_csv(folder / "history.csv", index=False)
-        (folder / "finished").touch()
+        with process.pool(1) as pool:
+            pool.apply(_learn, (source, folder, tokens, options))
     return files.load(folder)
+
+
+def _learn(source: Shards, folder: Path, tokens: int, options: dict[str, Any]) -> None:
+    about = {"hook_name": options.pop("hook_name"), "model_name": NAME}
+    run = TrainingRun(source, total_tokens=tokens, buffer_tokens=BUFFER, folder=folder, about=about, **options)
+    with precision.training():
+        _ = run.sae
+    run.history.to_csv(folder / "history.csv", index=False)
+    (folder / "finished").touch()
 
 
 @torch.inference_mode()
