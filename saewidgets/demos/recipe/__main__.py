@@ -29,7 +29,7 @@ def main() -> None:
     generate.generate(model, given.work / "selfgen.jsonl", given.chats)
     corpus.build(given.work, model.tokenizer)
     if given.compare:
-        layers.compare(model, given.work)
+        layers.compare(model, given.work, workers=given.workers)
     hook = f"blocks.{LAYER}.hook_resid_post"
     held_out = harvest.harvest(model, given.work, "held_out", [hook])[hook]
     shards = shards_of(given.work, given.shards)

@@ -23,7 +23,7 @@ from saewidgets.sae.autoencoder import SparseAutoencoder
 from saewidgets.session import Session
 
 LAYERS = (10, 15, 20)
-SHARDS, TOKENS = 18, 2_000_000
+SHARDS, TOKENS = 12, 2_000_000
 D_SAE, K = 8192, 40
 PUSHES = (0.2, 0.35)
 """How long a change is, in median norms of the layer's residual stream."""

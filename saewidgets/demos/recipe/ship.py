@@ -19,7 +19,7 @@ from saewidgets.lm.model import LanguageModel
 from saewidgets.sae import files
 from saewidgets.sae.autoencoder import SparseAutoencoder
 
-DEAD_TOKENS = 1_000_000  # training tokens on which a feature must fire to count as alive
+LOOKED_AT = 1_000_000  # training tokens that every feature is looked for in; those not found, in all the others too
 
 
 def ship(
@@ -34,7 +34,10 @@ def ship(
     """Write ``sae/`` and ``maxima.npy`` below ``folder``; every figure is of the fp16 file, read back."""
     half = sae.to(dtype=torch.float16)
     measured = half.to(dtype=torch.float32)
-    firing, seen = over(measured, train_paths, DEAD_TOKENS)
+    firing, _ = over(measured, train_paths, LOOKED_AT)
+    maxima = firing.maximum.numpy()
+    rare = np.flatnonzero(maxima == 0)
+    maxima[rare], seen = largest(measured, train_paths, rare)
     counts = json.loads((work / "counts.json").read_text())
     found = figures(model, measured, held_out, work / "tokens.npz")
     card = {
@@ -46,11 +49,11 @@ def ship(
         "held_out_sources": sorted(source["name"] for source in counts["sources"] if source["held_out"]),
         "variance_explained": round(1 - found["fvu"], 4),
         **found,
-        "dead": int((firing.counts == 0).sum()),
+        "dead": int((maxima == 0).sum()),
         "dead_measured_on_training_tokens": seen,
     }
     files.save(dataclasses.replace(half, card=card), folder / "sae")
-    np.save(folder / "maxima.npy", firing.maximum.numpy())
+    np.save(folder / "maxima.npy", maxima)
     print(json.dumps(card, indent=1))
     return folder
 
@@ -65,3 +68,15 @@ def over(sae: SparseAutoencoder, paths: Sequence[Path], tokens: int) -> tuple[Fi
             firing.add(sae.encode(x))
             seen += len(x)
     return firing, seen
+
+
+@torch.inference_mode()
+def largest(sae: SparseAutoencoder, paths: Sequence[Path], features: np.ndarray) -> tuple[np.ndarray, int]:
+    """Largest activation of some features over all rows, float32 ``[n]``, and how many rows there are."""
+    found, seen = torch.zeros(len(features)), 0
+    columns = torch.from_numpy(features)
+    for path in paths:
+        for x in torch.from_numpy(np.load(path)).float().split(8192):
+            found = torch.maximum(found, sae.feature_acts(x, columns).amax(0))
+            seen += len(x)
+    return found.numpy(), seen

@@ -36,19 +36,22 @@ def firings(
 ) -> dict[int, Firings]:
     """Every activation of ``features`` over harvested shards, in windows where ``allowed`` (bool ``[n windows]``)."""
     columns = torch.tensor(list(features))
-    found: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {int(feature): [] for feature in features}
+    parts: list[tuple[np.ndarray, ...]] = []  # few and large: many small ones would scatter over all of the memory
     for path in paths:
         acts, where = np.load(path, mmap_mode="r"), np.load(where_of(path))
         for start in range(0, len(acts), 8192):
             at = where[start : start + 8192]
             values = sae.feature_acts(torch.from_numpy(np.array(acts[start : start + 8192])).float(), columns).numpy()
             values[~allowed[at >> 16]] = 0
-            for column, feature in enumerate(found):
-                (rows,) = np.nonzero(values[:, column])
-                found[feature].append((values[rows, column], at[rows]))
-    whole = {feature: [np.concatenate(parts) for parts in zip(*rows, strict=True)] for feature, rows in found.items()}
-    orders = {feature: np.lexsort((where, -values)) for feature, (values, where) in whole.items()}
-    return {f: Firings(values[orders[f]], where[orders[f]]) for f, (values, where) in whole.items()}
+            row, column = np.nonzero(values)
+            parts.append((column, values[row, column], at[row]))
+    column, value, where = map(np.concatenate, zip(*parts, strict=True))
+    order = np.lexsort((where, -value, column))
+    ends = np.searchsorted(column[order], np.arange(len(columns) + 1))
+    return {
+        int(feature): Firings(value[order[start:end]], where[order[start:end]])
+        for feature, start, end in zip(features, ends[:-1], ends[1:], strict=True)
+    }
 
 
 def nearest(sae: SparseAutoencoder, feature: int) -> int:
