@@ -20,7 +20,7 @@ from paint import FLAGS
 
 import saewidgets as sw
 
-FEATURE, TOKENS, ROUNDS = 4636, 48, 6
+FEATURE, TOKENS, ROUNDS = 5535, 48, 6
 MOVED = """async (to) => {
   const slider = document.querySelector(".saew-dial-input"), prose = document.querySelector(".saew-prose-steered");
   const before = prose.textContent, start = performance.now();

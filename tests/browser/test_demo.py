@@ -10,7 +10,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 DEMO = "import saewidgets as sw\nif 's' not in globals(): s = sw.demo()\n"
-MUSIC = 4636
+MUSIC = 5535
 FIRES = "(w.acts.feature_acts(w.feature) > 0).tolist()"
 SENTENCES = (
     "On Sunday evening she played a slow song on the piano in a café near the Golden Gate Bridge. The bread was still "

@@ -75,7 +75,7 @@ def test_the_notebook_of_features_links_its_views(notebook):
     lab = notebook
     assert run_all(lab, 600) == []
     lab.idle(300_000)
-    assert lab.ask("card.feature") == 4636
+    assert lab.ask("card.feature") == 5535
     lab.page.locator(".saew-card").first.wait_for(timeout=60_000)
     lab.page.locator(".saew-map").first.wait_for(timeout=60_000)
     lab.ask("setattr(space, 'feature', 2669)")
