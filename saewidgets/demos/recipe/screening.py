@@ -35,7 +35,7 @@ PROMPTS = (
 )
 WRITTEN = Style(Sampling(temperature=0.8, top_p=0.95, seed=1000), max_new_tokens=24)
 PUSH = 0.35  # how long a change is, in median residual norms: the middle of what is tried afterwards
-MATCHED, STRONG = 9, 120  # features a concept that match it, and of the highest gain, whatever they fire on
+MATCHED, STRONG = 14, 200  # features a concept that match it, and of the highest gain, whatever they fire on
 CHUNK = 16  # features whose texts are written at once
 EACH = 3  # features a concept that are measured
 UNSEEN = 0.25  # what a feature counts that does not fire on the concept's sentences
